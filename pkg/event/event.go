@@ -1,0 +1,202 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+// Package event says what happened in the kernel, in plain Go values: no C
+// layout, no BPF and no ECS.
+//
+// Package probe makes events out of ring records; the stages behind it read
+// them and never write to them. An Event owns all its memory.
+package event
+
+import "time"
+
+// Kind tells which of an Event's fields carry meaning.
+type Kind uint8
+
+// The kinds of events.
+const (
+	// Fork: Task is the child, Parent the process that forked. A refused
+	// fork has no child: Task is the process that tried.
+	Fork Kind = iota + 1
+	// Exec: Task is the process after the exec, or, when the exec was
+	// refused, the process that tried, with the image it kept in Previous.
+	Exec
+	// Exit: the last thread of Task ended.
+	Exit
+	// File: Task did, or tried, an operation on Path.
+	File
+	// CgroupNew and CgroupGone: a cgroup appeared or went; see Cgroup.
+	CgroupNew
+	CgroupGone
+)
+
+// Action is the ECS event.action of an operation.
+type Action uint8
+
+// The actions, process ones first.
+const (
+	ActionFork Action = iota + 1
+	ActionExec
+	ActionEnd
+	ActionCreation
+	ActionOpen
+	ActionModification
+	ActionRename
+	ActionLink
+	ActionDeletion
+)
+
+var actionNames = [...]string{
+	ActionFork:         "fork",
+	ActionExec:         "exec",
+	ActionEnd:          "end",
+	ActionCreation:     "creation",
+	ActionOpen:         "open",
+	ActionModification: "modification",
+	ActionRename:       "rename",
+	ActionLink:         "link",
+	ActionDeletion:     "deletion",
+}
+
+// String returns the value of ECS event.action.
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return ""
+}
+
+// Outcome is what is known about the operation's success.
+type Outcome uint8
+
+// The outcomes. Path hooks run before the kernel's own permission checks, so
+// an operation that was let through there may still have failed.
+const (
+	OutcomeUnknown Outcome = iota
+	OutcomeSuccess
+	OutcomeRefused
+)
+
+// Event is one operation of one process, or one change of a cgroup.
+type Event struct {
+	Kind Kind
+	// Time is the wall-clock time of the operation, made from the kernel's
+	// boot clock, so its order is that of the kernel on this node.
+	Time time.Time
+	// Hook is the value of cloud_defend.hook_point, such as
+	// "lsm__path_mknod" or "tracepoint__sched_process_exec".
+	Hook    string
+	Action  Action
+	Outcome Outcome
+
+	Task   Task
+	Parent Task // Fork: the forking process; otherwise pid and start only
+
+	// Path is the operation's object as its container sees it: the file, or
+	// the executable of an Exec. PathFrom is the other end of a rename (the
+	// old name) or of a link (the name linked to).
+	Path     Path
+	PathFrom Path
+	FileMode uint32 // st_mode of the object where it exists, else the requested mode
+	// Executable is the running image of Task: the one after an Exec, the
+	// one that tried a file operation, the one a refused Exec kept.
+	Executable Path
+	// Args is argv of an Exec; ArgsCut says that the kernel had more.
+	Args    []string
+	ArgsCut bool
+	// WorkingDirectory is set on Exec.
+	WorkingDirectory Path
+	ExitCode         int32 // Exit: the wait status's exit code, or 128+signal
+
+	Scope    Scope
+	Cgroup   Cgroup
+	Decision Decision
+}
+
+// Path is a path as seen from the root of the acting process's mount
+// namespace; chroot(2) does not change it.
+type Path struct {
+	Name string
+	// Truncated: Name is only the tail of the path. Unresolved: the walk to
+	// the root did not end, and the policy took the path for matching.
+	Truncated, Unresolved bool
+	// Volume: the file lies on a mount other than the container's root file
+	// system. VolumeFile: that mount is a single file.
+	Volume, VolumeFile bool
+	// Foreign: the file belongs to another mount namespace, or to none.
+	Foreign bool
+}
+
+// Task is one process at the moment of the event. Ids are those of the
+// initial pid and user namespaces.
+type Task struct {
+	PID, TID uint32
+	// Start is the process's start time in nanoseconds since boot. With PID
+	// it names a process without ambiguity until the next boot.
+	Start              uint64
+	ParentPID          uint32
+	ParentStart        uint64
+	GroupLeaderPID     uint32 // process group id
+	SessionLeaderPID   uint32 // session id
+	NamespacePID       uint32 // pid in the task's own pid namespace
+	UID, GID           uint32 // effective
+	RealUID, RealGID   uint32
+	CapEffective       uint64
+	CapPermitted       uint64
+	TTYMajor, TTYMinor uint32 // controlling terminal; 0, 0 is none
+	Comm               string
+}
+
+// Interactive says whether the task's session has a controlling terminal.
+func (t Task) Interactive() bool { return t.TTYMajor != 0 || t.TTYMinor != 0 }
+
+// ScopeState says what the kernel knew about the container of the task.
+type ScopeState uint8
+
+// The scope states.
+const (
+	// Host: neither the task's cgroup nor its root is a container's.
+	Host ScopeState = iota
+	// Known: the container's policy bits were in the kernel.
+	Known
+	// Unknown: a container whose metadata had not arrived.
+	Unknown
+)
+
+// Scope is the container of the acting task as the kernel saw it.
+type Scope struct {
+	State ScopeState
+	// CgroupID is the container's cgroup: an ancestor of the task's own
+	// where the container made cgroups itself.
+	CgroupID uint64
+}
+
+// Cgroup is the subject of CgroupNew and CgroupGone.
+type Cgroup struct {
+	ID   uint64
+	Path string // relative to the hierarchy's root
+}
+
+// Decision is what the policy said. Bits index the selectors and responses of
+// the revision's ruleset.
+type Decision struct {
+	Revision  uint32
+	Operation uint8  // policy.Operation of the object's type
+	Selectors uint64 // match selectors of the responses that fired
+	// Log, Alert and Block are bits of the responses that fired, by action.
+	Log, Alert, Block uint64
+	// Unresolved: evaluated for an unknown container; Selectors and the
+	// response bits are an upper bound, to be settled with real metadata.
+	Unresolved bool
+	// ContainerMay are the selector bits that survived everything but the
+	// container conditions: what settling needs. Path-unresolved selectors
+	// are counted as matching.
+	ContainerMay uint64
+	// Spared: a block response fired, and the operation was let through
+	// because it was the component's own.
+	Spared bool
+}
+
+// Fired reports whether any response fired.
+func (d Decision) Fired() bool { return d.Log|d.Alert|d.Block != 0 }
