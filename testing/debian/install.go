@@ -1,0 +1,105 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package debian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// Need is a program that must be installed on this machine.
+type Need struct {
+	Program, Package string
+	// Why is shown to whoever runs the command, as in "emulates the test machines".
+	Why string
+}
+
+// Install installs the packages of those programs that the machine lacks, after it has shown which ones, why, and all
+// that apt will add for them. It does nothing and says nothing if all are there.
+func Install(ctx context.Context, log io.Writer, needs ...Need) error {
+	packages := missing(log, needs)
+	if len(packages) == 0 {
+		return nil
+	}
+	start := time.Now()
+	if err := asRoot(ctx, "apt-get", "-q", "update"); err != nil {
+		return fmt.Errorf("read apt's package lists: %w", err)
+	}
+	fmt.Fprintf(log, "read apt's package lists in %s\n", took(start))
+	install := append([]string{"install", "-y", "-q", "--no-install-recommends"}, packages...)
+	plan, err := exec.CommandContext(ctx, "apt-get", append([]string{"-s"}, install...)...).Output()
+	if err != nil {
+		return fmt.Errorf("ask apt what %s needs: %w", strings.Join(packages, " "), err)
+	}
+	fmt.Fprintf(log, "apt will now install: %s\n", strings.Join(planned(plan), " "))
+	start = time.Now()
+	command := append([]string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get"}, install...)
+	if err := asRoot(ctx, command...); err != nil {
+		return fmt.Errorf("install %s: %w", strings.Join(packages, " "), err)
+	}
+	fmt.Fprintf(log, "installed %s in %s\n", strings.Join(packages, " "), took(start))
+	return nil
+}
+
+func missing(log io.Writer, needs []Need) []string {
+	var packages []string
+	for _, n := range needs {
+		if lookPath(n.Program) {
+			continue
+		}
+		fmt.Fprintf(log, "missing: %s, which %s (Debian package %s)\n", n.Program, n.Why, n.Package)
+		packages = append(packages, n.Package)
+	}
+	return packages
+}
+
+// lookPath also knows the folders of system programs, which are not in every user's PATH.
+func lookPath(program string) bool {
+	if _, err := exec.LookPath(program); err == nil {
+		return true
+	}
+	for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
+		if _, err := os.Stat(dir + program); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// planned reads the names out of the output of "apt-get -s install": lines "Inst name (version …".
+func planned(plan []byte) []string {
+	var names []string
+	for line := range bytes.Lines(plan) {
+		if fields := strings.Fields(string(line)); len(fields) > 1 && fields[0] == "Inst" {
+			names = append(names, fields[1])
+		}
+	}
+	return names
+}
+
+// asRoot runs a command as root, through sudo if need be. Its output is part of the error.
+func asRoot(ctx context.Context, command ...string) error {
+	if os.Geteuid() != 0 {
+		if _, err := exec.LookPath("sudo"); err != nil {
+			return errors.New("needs root, and there is no sudo: run as root: " + strings.Join(command, " "))
+		}
+		command = append([]string{"sudo"}, command...)
+	}
+	var output bytes.Buffer
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stdin = os.Stdin
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%w\n%s", err, output.Bytes())
+	}
+	return nil
+}
