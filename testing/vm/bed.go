@@ -1,0 +1,84 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package vm
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+
+	testbed "github.com/elastic/cloud-defend/testing"
+	"github.com/elastic/cloud-defend/testing/debian"
+)
+
+// Needs are the programs of the host that machines are made with.
+var Needs = []debian.Need{
+	{Program: "qemu-system-x86_64", Package: "qemu-system-x86", Why: "emulates the test machines"},
+	{Program: "mke2fs", Package: "e2fsprogs", Why: "makes their disks"},
+	{Program: "xz", Package: "xz-utils", Why: "unpacks kernel modules"},
+}
+
+// Bed is a host on which machines can run.
+type Bed struct {
+	// Cache is where kernels come from; whoever furnishes guests with more packages can take them from it too.
+	Cache   *debian.Cache
+	busybox string
+}
+
+// Open installs what the host lacks, which log is told first, and opens the cache.
+func Open(ctx context.Context, log io.Writer) (*Bed, error) {
+	if err := debian.Install(ctx, log, Needs...); err != nil {
+		return nil, err
+	}
+	cache, err := debian.Open(log)
+	if err != nil {
+		return nil, err
+	}
+	tools, err := testbed.Tools()
+	if err != nil {
+		return nil, err
+	}
+	set, err := debian.Find(tools, "busybox")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := cache.Unpack(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	return &Bed{Cache: cache, busybox: filepath.Join(dir, "bin/busybox")}, nil
+}
+
+// Kernel fetches and unpacks the kernel of that name in testing/kernels.txt, unless the cache has it. The error is
+// debian.ErrWithdrawn if Debian no longer has it and that was to be expected.
+func (b *Bed) Kernel(ctx context.Context, name string) (*Kernel, error) {
+	kernels, err := testbed.Kernels()
+	if err != nil {
+		return nil, err
+	}
+	set, err := debian.Find(kernels, name)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := b.Cache.Unpack(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	k, err := openKernel(name, dir)
+	if err != nil {
+		return nil, fmt.Errorf("open kernel %s: %w", name, err)
+	}
+	return k, nil
+}
+
+// Run runs a machine furnished with busybox; see the function Run.
+func (b *Bed) Run(ctx context.Context, g Guest) (Result, error) {
+	files := map[string]string{"/bin/busybox": b.busybox}
+	maps.Copy(files, g.Files)
+	g.Files = files
+	return Run(ctx, g)
+}
