@@ -1,0 +1,187 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package container
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Run keeps the inventory up to date until ctx ends: it refreshes it, now and
+// every Options.Relist, tries an absent runtime more often, answers Observe and
+// delivers Changes. Call it once. All goroutines it starts have ended when it
+// returns.
+func (inv *Inventory) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { inv.deliver(ctx) })
+	wg.Go(func() { inv.resolve(ctx) })
+	inv.keepFresh(ctx)
+	cancel()
+	wg.Wait()
+
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if inv.session != nil {
+		inv.session.close()
+		inv.session = nil
+	}
+}
+
+// keepFresh refreshes until ctx ends. What is missing shows in Stats.
+func (inv *Inventory) keepFresh(ctx context.Context) {
+	retry := firstRetry
+	for ctx.Err() == nil {
+		_ = inv.Refresh(ctx) // the error is kept for Stats
+		pause := inv.opts.Relist
+		if inv.Stats().Connected {
+			retry = firstRetry
+		} else {
+			pause = min(retry, pause)
+			retry = 2 * pause
+		}
+		sleep(ctx, pause)
+	}
+}
+
+// sleep returns early when ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// deliver feeds Changes until ctx ends, then closes it.
+func (inv *Inventory) deliver(ctx context.Context) {
+	defer close(inv.changes)
+	for {
+		c, ok := inv.next()
+		if !ok {
+			select {
+			case <-inv.pushed:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		select {
+		case inv.changes <- c:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (inv *Inventory) next() (Change, bool) {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	if len(inv.pending) == 0 {
+		return Change{}, false
+	}
+	c := inv.pending[0]
+	inv.pending = inv.pending[1:]
+	return c, true
+}
+
+// task is a cgroup to ask the runtime about.
+type task struct {
+	dir cgroupDir
+	key lookup
+}
+
+// schedule leaves work for resolve. Called with mu held.
+func (inv *Inventory) schedule(t task) {
+	inv.todo = append(inv.todo, t)
+	signal(inv.wake)
+}
+
+// resolve works off the tasks until ctx ends, each in its own goroutine, for
+// most of its time is waiting between attempts.
+func (inv *Inventory) resolve(ctx context.Context) {
+	slots := make(chan struct{}, maxLookups)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		select {
+		case <-inv.wake:
+		case <-ctx.Done():
+			return
+		}
+		inv.mu.Lock()
+		todo := inv.todo
+		inv.todo = nil
+		inv.mu.Unlock()
+		for _, t := range todo {
+			wg.Go(func() { inv.ask(ctx, t, slots) })
+		}
+	}
+}
+
+// ask repeats the question about one cgroup until it is answered, moot, or no
+// longer worth asking. Without a connection it leaves the answer to the list
+// that follows the next one.
+func (inv *Inventory) ask(ctx context.Context, t task, slots chan struct{}) {
+	for _, pause := range attempts {
+		sleep(ctx, pause)
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		done := inv.attempt(ctx, t)
+		<-slots
+		if done {
+			return
+		}
+	}
+	if t.key.namespace != "" {
+		return // nothing but the shape of the path spoke for a container
+	}
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	inv.gaveUp++
+}
+
+func (inv *Inventory) attempt(ctx context.Context, t task) bool {
+	inv.mu.Lock()
+	s := inv.session
+	moot := s == nil || inv.settled(t)
+	inv.mu.Unlock()
+	if moot {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	r, found, err := s.find(ctx, t.key)
+	if err != nil || !found {
+		// A broken connection shows in the next Refresh, which repairs it.
+		return false
+	}
+	if t.key.namespace != "" && r.dir != t.dir.path {
+		return true // a container of that name, but not in this cgroup
+	}
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	inv.learn(r)
+	if t.key.namespace != "" {
+		inv.add(t.dir, r.ID)
+	}
+	return true
+}
+
+// settled tells that a list or the cgroup's end made the question moot. Called
+// with mu held.
+func (inv *Inventory) settled(t task) bool {
+	e := inv.byCgroup[t.dir.id]
+	if e == nil {
+		return t.key.namespace == ""
+	}
+	_, described := inv.records[e.ID]
+	return described || !e.goneAt.IsZero()
+}
