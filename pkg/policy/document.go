@@ -1,0 +1,175 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"gopkg.in/yaml.v3"
+)
+
+const (
+	// maxText is the size of the longest policy text: 4,096 paths of 255 bytes.
+	maxText = 1 << 20
+	// maxNodes bounds what a document may hold after its aliases are expanded, keys and values counted alike.
+	maxNodes = 1 << 18
+)
+
+const whatAPolicyIs = `a policy is a map with the keys "file" and "process", of which at least one is present`
+
+// document reads the only document of text and returns its root, or nil after reporting why there is none.
+func (p *parser) document(text []byte) *yaml.Node {
+	if len(text) > maxText {
+		p.faultAt(1, 1, "", fmt.Sprintf("the policy is %d bytes long", len(text)), fmt.Sprintf("at most %d are allowed", maxText))
+		return nil
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	var doc yaml.Node
+	if err := dec.Decode(&doc); err != nil {
+		p.unreadable(text, err)
+		return nil
+	}
+	var next yaml.Node
+	if err := dec.Decode(&next); err == nil {
+		p.faultAt(next.Line, next.Column, "", "a second document begins here", "write one document only")
+		return nil
+	} else if !errors.Is(err, io.EOF) {
+		p.unreadable(text, err)
+		return nil
+	}
+	root := doc.Content[0]
+	if kindOf(root) == isNothing {
+		p.faultAt(1, 1, "", "the policy is empty", whatAPolicyIs)
+		return nil
+	}
+	if !p.bounded(root) {
+		return nil
+	}
+	return root
+}
+
+// unreadable reports that text is no YAML, or nothing but comments.
+func (p *parser) unreadable(text []byte, err error) {
+	if errors.Is(err, io.EOF) {
+		p.faultAt(1, 1, "", "the policy is empty", whatAPolicyIs)
+		return
+	}
+	line, column, indent := brokenAt(text)
+	remedy := "look at the indentation, quotes, brackets and colons of this line and the one before it"
+	if bytes.ContainsRune(indent, '\t') {
+		remedy = "indent with spaces: YAML allows no tabs there"
+	}
+	p.faultAt(line, column, "", "this is not YAML: "+yamlPosition.ReplaceAllString(err.Error(), ""), remedy)
+}
+
+var yamlPosition = regexp.MustCompile(`^yaml: (?:line \d+: )?`)
+
+// brokenAt finds the place where text stops being YAML: the first character of the line after the longest run of lines
+// that still is, and the blanks before it. The YAML parser itself names the line where the broken block began, which may
+// be far above.
+func brokenAt(text []byte) (line, column int, indent []byte) {
+	ends := lineEnds(text)
+	// A quoted text or a bracket over several lines is broken until it ends, so a cut inside one says nothing;
+	// looking ahead gets over it. The longer the text, the less far, so that the search stays below a second.
+	lookAhead := max(1, min(40, (4<<20)/(len(text)*16)))
+	good, bad := 0, len(ends)
+	for bad-good > 1 {
+		cut := (good + bad) / 2
+		resumed := 0
+		for n := cut; n < min(cut+lookAhead, bad) && resumed == 0; n++ {
+			if isYAML(text[:ends[n-1]]) {
+				resumed = n
+			}
+		}
+		if resumed > 0 {
+			good = resumed
+		} else {
+			bad = cut
+		}
+	}
+	begin := 0
+	if good > 0 {
+		begin = ends[good-1]
+	}
+	broken := text[begin:ends[good]]
+	indent = broken[:len(broken)-len(bytes.TrimLeft(broken, " \t"))]
+	return good + 1, len(indent) + 1, indent
+}
+
+// lineEnds gives the offset behind each line of text, which is not empty.
+func lineEnds(text []byte) []int {
+	var ends []int
+	for i, c := range text {
+		if c == '\n' {
+			ends = append(ends, i+1)
+		}
+	}
+	if len(ends) == 0 || ends[len(ends)-1] < len(text) {
+		ends = append(ends, len(text))
+	}
+	return ends
+}
+
+func isYAML(text []byte) bool {
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var doc yaml.Node
+		if err := dec.Decode(&doc); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+	}
+}
+
+// bounded reports whether the document stays small when its aliases are replaced by what they stand for. Whoever reads
+// it later may then follow aliases without counting.
+func (p *parser) bounded(root *yaml.Node) bool {
+	m := measure{sizes: map[*yaml.Node]int{}}
+	total := m.size(root)
+	if m.loop != nil {
+		p.faultAt(m.loop.Line, m.loop.Column, "", fmt.Sprintf("the anchor %q contains itself", m.loop.Anchor), "write the value out")
+		return false
+	}
+	if total > maxNodes {
+		p.faultAt(1, 1, "", fmt.Sprintf("the policy holds more than %d keys and values", maxNodes), "use fewer of them, or fewer aliases")
+		return false
+	}
+	return true
+}
+
+type measure struct {
+	sizes map[*yaml.Node]int // measuring while a node's content is being counted
+	loop  *yaml.Node
+}
+
+const measuring = -1
+
+func (m *measure) size(n *yaml.Node) int {
+	n = resolve(n)
+	switch known, seen := m.sizes[n]; {
+	case seen && known == measuring:
+		m.loop = n
+		return 0
+	case seen:
+		return known
+	}
+	m.sizes[n] = measuring
+	total := 1
+	for _, c := range n.Content {
+		total = min(total+m.size(c), maxNodes+1)
+	}
+	m.sizes[n] = total
+	return total
+}
+
+func resolve(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}

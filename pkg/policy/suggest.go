@@ -1,0 +1,71 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// hint names the valid word that was probably meant, or lists the valid ones.
+func hint(word string, valid []string) string {
+	if near := nearest(word, valid); near != "" {
+		return didYouMean(near)
+	}
+	return oneOf(valid)
+}
+
+func didYouMean(word string) string { return fmt.Sprintf("did you mean %q?", word) }
+
+// oneOf lists the words that may stand in a place.
+func oneOf(valid []string) string {
+	switch len(valid) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("only %q is allowed here", valid[0])
+	}
+	return "allowed here: " + strings.Join(valid, ", ")
+}
+
+// nearest returns the word of valid that word was probably meant to be: the one that is fewest typing mistakes away,
+// if they are few for its length. It is empty if none is near.
+func nearest(word string, valid []string) string {
+	const longest = 128 // no valid word is longer
+	if len(word) > longest {
+		return ""
+	}
+	best, fewest := "", 0
+	for _, v := range valid {
+		d := distance(strings.ToLower(word), strings.ToLower(v))
+		if d <= (max(len(word), len(v))+1)/3 && (best == "" || d < fewest) {
+			best, fewest = v, d
+		}
+	}
+	return best
+}
+
+// distance counts the bytes to insert, remove, replace or swap with their neighbour to turn a into b.
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
