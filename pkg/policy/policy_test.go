@@ -1,0 +1,329 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+)
+
+// vectors are values that a condition accepts and refuses, whatever else a selector says.
+var vectors = []struct {
+	keys           []string
+	valid, invalid []string
+}{
+	{
+		keys: []string{"targetFilePath", "processExecutable"},
+		valid: []string{
+			"/usr/bin/echo", "/usr/**", "/*", "/**", "/a b/c", "/a/../b", "/usr/bin/e?", "/usr/[a]", "/a", "/a\nb", "/é",
+		},
+		invalid: []string{
+			"", "/", "/usr/bin/", "/usr/sbin*", "/usr/*/x", "/usr/**/x", "usr/bin", "./x", "//x", "/a/***", "/a//b", "*", "**",
+		},
+	},
+	{
+		keys: []string{"containerImageFullName"},
+		valid: []string{
+			"docker.io/nginx", "docker.io/library/nginx", "localhost:5000/app", "[::1]:5000/app", "gcr.io/my-project/my_app",
+			"my.reg-istry.io/x", "MyReg/x", "library/nginx", "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/pause",
+		},
+		invalid: []string{
+			"", "nginx", "docker.io/library/nginx:latest", "reg.Example.com/x", "docker.io/foo--bar", "docker.io/foo__bar", "docker.io/Foo",
+			"docker.io/nginx*", "docker.io/", "docker.io/nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+		},
+	},
+	{
+		keys:    []string{"containerImageName"},
+		valid:   []string{"nginx", "elastic-agent", "foo.bar", "a_b", "1"},
+		invalid: []string{"", "elastic-a*", "Foo", "foo__bar", "foo--bar", "-foo", "foo-", "nginx:1", "library/nginx"},
+	},
+	{
+		keys:    []string{"kubernetesPodLabel"},
+		valid:   []string{"env:prod", "env:prod*", "env:*", "env:", "app.kubernetes.io/name:web", "a:b_c"},
+		invalid: []string{"", "env", "app_name:x", "*:x", "e*:x", "env:a*b", "env:a b", "k:v:w", ":x"},
+	},
+	{
+		keys:    []string{"containerImageTag", "kubernetesClusterId", "kubernetesClusterName", "kubernetesNamespace", "kubernetesPodName", "processName"},
+		valid:   []string{"a", "1.27-alpine", "with space", "a*"},
+		invalid: []string{""},
+	},
+}
+
+// oneSelector is a policy whose only selector has one value of one condition.
+func oneSelector(t Type, key, value string) []byte {
+	return fmt.Appendf(nil, "%s:\n  selectors:\n  - name: s\n    %s: [%q]\n  responses:\n  - match: [s]\n    actions: [log]\n", t, key, value)
+}
+
+func TestValues(t *testing.T) {
+	for _, v := range vectors {
+		for _, key := range v.keys {
+			c, ok := conditionOf(key)
+			require.True(t, ok, key)
+			for _, typ := range c.types {
+				for _, value := range v.valid {
+					p, _, err := Parse("p", oneSelector(typ, key, value))
+					require.NoError(t, err, "%s %s %q", typ, key, value)
+					require.Equal(t, []string{value}, *c.list(&p.Section(typ).Selectors[0]))
+				}
+				for _, value := range v.invalid {
+					_, _, err := Parse("p", oneSelector(typ, key, value))
+					fault := requireOneFault(t, err)
+					require.Equal(t, fmt.Sprintf("%s.selectors[0] s: %s[0]", typ, key), fault.Key)
+					require.Equal(t, [2]int{4, 8 + len(key)}, [2]int{fault.Line, fault.Column})
+				}
+			}
+		}
+	}
+}
+
+func requireOneFault(t *testing.T, err error) Fault {
+	t.Helper()
+	var refused *Error
+	require.ErrorAs(t, err, &refused)
+	require.Len(t, refused.Faults, 1, "%v", err)
+	return refused.Faults[0]
+}
+
+func TestEveryConditionIsTested(t *testing.T) {
+	tested := map[string]bool{}
+	for _, v := range vectors {
+		for _, key := range v.keys {
+			tested[key] = true
+		}
+	}
+	for _, c := range conditions {
+		require.Equal(t, c.list != nil, tested[c.key], c.key)
+	}
+}
+
+// TestByteLimits fills each condition to its limit, in bytes and not in characters, and one byte further.
+func TestByteLimits(t *testing.T) {
+	limits := map[string]int{"targetFilePath": 255, "processName": 15}
+	prefix := map[string]string{"targetFilePath": "/", "processExecutable": "/", "containerImageFullName": "a/", "kubernetesPodLabel": "a:"}
+	for _, c := range conditions {
+		if c.list == nil {
+			continue
+		}
+		most, ok := limits[c.key]
+		if !ok {
+			most = 511
+		}
+		longest := prefix[c.key] + strings.Repeat("x", most-len(prefix[c.key]))
+		_, _, err := Parse("p", oneSelector(c.types[0], c.key, longest))
+		require.NoError(t, err, c.key)
+		_, _, err = Parse("p", oneSelector(c.types[0], c.key, longest+"x"))
+		require.Contains(t, requireOneFault(t, err).Problem, fmt.Sprintf("%d bytes", most+1))
+		if c.pattern == nil || c.pattern == pathPattern {
+			wide := longest[:most-1] + "é"
+			_, _, err = Parse("p", oneSelector(c.types[0], c.key, wide))
+			require.Contains(t, requireOneFault(t, err).Problem, fmt.Sprintf("%d bytes", most+1))
+		}
+	}
+}
+
+func TestSelectorNames(t *testing.T) {
+	for name, valid := range map[string]bool{
+		"default": true, "Abc_1-2": true, "1a": true, strings.Repeat("a", 128): true,
+		"": false, "_x": false, "-x": false, "a b": false, "a.b": false, "é": false, strings.Repeat("a", 129): false, "a\n": false,
+	} {
+		text := fmt.Sprintf("process: {selectors: [{name: %q, operation: [fork]}], responses: [{match: [%q], actions: [log]}]}", name, name)
+		_, _, err := Parse("p", []byte(text))
+		require.Equal(t, valid, err == nil, "%q: %v", name, err)
+	}
+}
+
+// TestBlockNeedsPlace holds the rule for blocking file operations, and that each refused response is one fault.
+func TestBlockNeedsPlace(t *testing.T) {
+	const selectors = `file:
+  selectors:
+    - {name: path1, operation: [createFile, modifyFile], targetFilePath: [/etc/**]}
+    - {name: path2, operation: [deleteFile], targetFilePath: [/usr/*]}
+    - {name: anyPath, targetFilePath: [/opt/app]}
+    - {name: executables, operation: [createExecutable, modifyExecutable]}
+    - {name: creates, operation: [createFile]}
+    - {name: modifies, operation: [createExecutable, modifyFile]}
+    - {name: deletes, operation: [deleteFile], containerImageName: [nginx]}
+    - {name: anything, kubernetesNamespace: [web]}
+`
+	for _, c := range []struct {
+		match, exclude, actions string
+		valid                   bool
+	}{
+		{"path1, path2, anyPath", "", "alert, block", true},
+		{"path1, executables", "", "alert, block", true},
+		{"executables", "", "alert, block", true},
+		{"creates", "path1", "alert, block", true},
+		{"creates, anything", "executables", "alert, block", true},
+		{"creates, modifies", "anything, anyPath", "alert, block", true},
+		{"creates, modifies, deletes, anything", "", "alert", true},
+		{"creates", "", "log", true},
+		{"creates", "", "alert, block", false},
+		{"modifies", "", "log, alert, block", false},
+		{"deletes", "", "alert, block", false},
+		{"anything", "", "alert, block", false},
+		{"creates, modifies, deletes", "", "alert, block", false},
+		{"path1, creates", "", "alert, block", false},
+		{"path1, creates", "modifies, anything", "alert, block", false},
+	} {
+		text := fmt.Sprintf("%s  responses:\n    - {match: [%s], exclude: [%s], actions: [%s]}\n", selectors, c.match, c.exclude, c.actions)
+		_, _, err := Parse("p", []byte(text))
+		if c.valid {
+			require.NoError(t, err, text)
+			continue
+		}
+		require.Equal(t, "file.responses[0]: actions", requireOneFault(t, err).Key)
+	}
+}
+
+// TestProcessBlockNeedsNoPlace: the rule is about files only, although process selectors have no path either.
+func TestProcessBlockNeedsNoPlace(t *testing.T) {
+	_, warnings, err := Parse("p", []byte("process: {selectors: [{name: a, kubernetesNamespace: [web]}], responses: [{match: [a], actions: [alert, block]}]}"))
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+}
+
+func TestParseDefaultPolicy(t *testing.T) {
+	require.Empty(t, cmp.Diff(&Policy{
+		File: &Section{
+			Selectors: []Selector{{Name: "executableChanges", Operations: []Operation{CreateExecutable, ModifyExecutable}}},
+			Responses: []Response{{Match: []string{"executableChanges"}, Actions: Alert}},
+		},
+		Process: &Section{
+			Selectors: []Selector{{Name: "allProcesses", Operations: []Operation{Fork, Exec}}},
+			Responses: []Response{{Match: []string{"allProcesses"}, Actions: Log}},
+		},
+	}, parseFile(t, "default.yml")))
+}
+
+func TestParseAllConditions(t *testing.T) {
+	yes, no := true, false
+	require.Empty(t, cmp.Diff(&Policy{
+		File: &Section{
+			Selectors: []Selector{{
+				Name:                   "byFullName",
+				Operations:             []Operation{CreateExecutable, ModifyExecutable, CreateFile, ModifyFile, DeleteFile},
+				ContainerImageFullName: []string{"docker.io/library/nginx", "[::1]:5000/app"},
+				ContainerImageTag:      []string{"1.27", "latest"},
+				KubernetesClusterID:    []string{"6b0a0e5c-0000-4000-8000-000000000001"},
+				KubernetesClusterName:  []string{"production"},
+				KubernetesNamespace:    []string{"web", "default"},
+				KubernetesPodName:      []string{"frontend-*", "backend"},
+				KubernetesPodLabel:     []string{"app.kubernetes.io/name:web", "env:*", "tier:"},
+				TargetFilePath:         []string{"/etc/passwd", "/usr/bin/*", "/opt/**"},
+				IgnoreVolumeMounts:     true,
+			}, {
+				Name:               "byName",
+				ContainerImageName: []string{"nginx"},
+				TargetFilePath:     []string{"/etc/**"},
+				IgnoreVolumeFiles:  true,
+			}},
+			Responses: []Response{{Match: []string{"byFullName"}, Exclude: []string{"byName"}, Actions: Log | Alert | Block}},
+		},
+		Process: &Section{
+			Selectors: []Selector{{
+				Name:                     "byExecutable",
+				Operations:               []Operation{Exec},
+				ProcessExecutable:        []string{"/usr/bin/sh", "/tmp/**"},
+				SessionLeaderInteractive: &yes,
+			}, {
+				Name:                     "byProcessName",
+				Operations:               []Operation{Fork},
+				ProcessName:              []string{"exactly15bytes-"},
+				SessionLeaderInteractive: &no,
+			}},
+			Responses: []Response{{Match: []string{"byExecutable", "byProcessName"}, Actions: Alert | Block}},
+		},
+	}, parseFile(t, "all-conditions.yml")))
+}
+
+func TestParseAliases(t *testing.T) {
+	p := parseFile(t, "aliases.yml")
+	writes := []Operation{CreateFile, ModifyFile}
+	require.Empty(t, cmp.Diff([]Selector{
+		{Name: "webWrites", Operations: writes, TargetFilePath: []string{"/var/www/**"}},
+		{Name: "etcWrites", Operations: writes, TargetFilePath: []string{"/etc/**"}},
+		{Name: "logWrites", Operations: writes, TargetFilePath: []string{"/var/log/*"}},
+	}, p.File.Selectors))
+	require.Equal(t, []Response{{Match: []string{"all"}, Actions: Alert}}, p.Process.Responses)
+}
+
+func parseFile(t *testing.T, name string) *Policy {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "accepted", name))
+	require.NoError(t, err)
+	p, _, err := Parse(name, text)
+	require.NoError(t, err)
+	return p
+}
+
+func TestTooLong(t *testing.T) {
+	fault := func(text string) string {
+		_, _, err := Parse("p", []byte(text))
+		return requireOneFault(t, err).Problem
+	}
+	require.Equal(t, "the policy is 1048577 bytes long", fault(strings.Repeat("#", maxText+1)))
+	require.Equal(t, "the policy holds more than 262144 keys and values", fault("version: ["+strings.Repeat("a,", maxNodes)+"]"))
+}
+
+// TestManyFaults: a text can hold a fault in each line, but an error stays readable.
+func TestManyFaults(t *testing.T) {
+	var b strings.Builder
+	for i := range 3 * maxFaults {
+		fmt.Fprintf(&b, "k%d: 1\n", i)
+	}
+	_, _, err := Parse("p", []byte(b.String()))
+	var refused *Error
+	require.ErrorAs(t, err, &refused)
+	require.Len(t, refused.Faults, maxFaults+1)
+	require.Equal(t, "p: 2000 more faults are not shown; mend these first", refused.Faults[maxFaults].String())
+}
+
+// TestBrokenYAML names the line where the text breaks, however long what stands before and after it is.
+func TestBrokenYAML(t *testing.T) {
+	const block = "- name: a\n  list: [1,\n    2,\n    3]\n  text: \"b\n    c\"\n"
+	for _, before := range []int{0, 1, 50, 2000} {
+		for _, after := range []int{0, 3, 2000} {
+			text := strings.Repeat(block, before) + "- name: a\n broken: b\n" + strings.Repeat(block, after)
+			_, _, err := Parse("p", []byte(text))
+			fault := requireOneFault(t, err)
+			require.Equal(t, [2]int{6*before + 2, 2}, [2]int{fault.Line, fault.Column}, "%v", err)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	for word, want := range map[string]string{
+		"opration": "operation", "Operation": "operation", "operations": "operation", "naem": "name", "targetFile": "targetFilePath",
+		"kubernetesClusterID": "kubernetesClusterId", "containerName": "containerImageName", "x": "", "": "", "user": "",
+		strings.Repeat("name", 100): "",
+	} {
+		require.Equal(t, want, nearest(word, append([]string{"name"}, conditionKeys(File)...)), word)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	policies, err := filepath.Glob("testdata/*/*.yml")
+	require.NoError(f, err)
+	for _, path := range policies {
+		text, err := os.ReadFile(path)
+		require.NoError(f, err)
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, _, err := Parse("p", text)
+		require.NotEqual(t, p == nil, err == nil)
+		var refused *Error
+		if err != nil && (!errors.As(err, &refused) || len(refused.Faults) == 0) {
+			t.Fatalf("not a list of faults: %v", err)
+		}
+	})
+}
