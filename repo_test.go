@@ -47,11 +47,11 @@ var mayImport = map[string][]string{
 	"host":      {},
 	"ruleset":   {"policy", "container"},
 	"probe":     {"ruleset", "event"},
-	"settle":    {"event", "container"},
+	"settle":    {"event", "process"},
 	"process":   {"event"},
 	"ecs":       {"event", "process", "container", "host"},
 	"queue":     {},
-	"output":    {"queue"},
+	"output":    {"event", "process", "container", "ecs", "queue"},
 	"unit":      {},
 	"pipeline": {
 		"policy", "container", "event", "host", "ruleset", "probe", "settle", "process", "ecs", "queue", "output", "unit",
@@ -88,6 +88,9 @@ var (
 		"docs.kernel.org", "elastic.co", "github.com", "go.dev", "json-schema.org", "pkg.go.dev", "www.elastic.co",
 		"www.kernel.org",
 	}
+	documented = []string{"README.md", "AGENTS.md", "CONTRIBUTING.md"}
+	// A path of ours in backticks, or the target of a link.
+	documentedPath = regexp.MustCompile("`((?:pkg|bpf|cmd|testing|package|specs|deploy|docs)/[\\w./-]*|[\\w-]+\\.(?:go|mod))`|\\]\\(([^):#]+)\\)")
 	// The folders of one person's machine, not those that containers have too:
 	// /root/.ssh is a path policies speak of.
 	machinePlace = regexp.MustCompile(`(^|[^\w./-])(/work/|/root/(go|sdk|\.cache|\.config|\.local)\b|/home/\w+/(go|src|\.cache)\b)`)
@@ -107,6 +110,7 @@ var rules = []struct {
 	{"no replace", noReplace},
 	{"machine names", machineNames},
 	{"direction", direction},
+	{"documented paths", documentedPaths},
 }
 
 func TestHouseRules(t *testing.T) {
@@ -224,6 +228,12 @@ func TestHouseRulesSeeFaults(t *testing.T) {
 			map[string]string{"pkg/event/a.go": `package a; import _ "` + module + `/pkg/probe"`, "pkg/odd/a.go": "package a", "pkg/ecs/a.go": `package a; import _ "` + module + `/testing/x"`},
 			[]string{"pkg/ecs/a.go:1:19: pkg/ecs may not", "pkg/event/a.go:1:19: pkg/event may not", "pkg/odd/a.go: pkg/odd has no row"},
 		},
+		{
+			documentedPaths,
+			map[string]string{"README.md": "`pkg/a/` `pkg/a/b.go` [x](docs/y.md) [z](https://go.dev/a) `go.mod x`", "pkg/a/b.go": "", "docs/y.md": ""},
+			map[string]string{"AGENTS.md": "| `pkg/a` | `magefile.go` | [x](docs/y.md)", "pkg/ab/c.go": "", "docs/y": ""},
+			[]string{"AGENTS.md: names docs/y.md", "AGENTS.md: names magefile.go", "AGENTS.md: names pkg/a,"},
+		},
 	} {
 		require.Empty(t, tc.rule(tree{root: "/src/my tree", files: tc.good}))
 		faults := tc.rule(tree{root: "/src/my tree", files: tc.bad})
@@ -251,6 +261,12 @@ func TestReadTreeAtPathWithSpace(t *testing.T) {
 }
 
 func (r tree) paths() []string { return slices.Sorted(maps.Keys(r.files)) }
+
+// holds tells whether a path names a file, or a folder with a file in it.
+func (r tree) holds(name string) bool {
+	_, isFile := r.files[name]
+	return isFile || slices.ContainsFunc(r.paths(), func(p string) bool { return strings.HasPrefix(p, name+"/") })
+}
 
 // parse returns the syntax of each hand-written Go file, and a fault for each that has none.
 func (r tree) parse() (*token.FileSet, map[string]*ast.File, []string) {
@@ -434,6 +450,19 @@ func machineNames(r tree) []string {
 func knownHost(host string) bool {
 	return !strings.Contains(host, ".") || loopback.MatchString(host) || reservedHost.MatchString(host) ||
 		slices.Contains(documentedHost, host)
+}
+
+// documentedPaths finds what the documentation names and the tree does not hold.
+func documentedPaths(r tree) []string {
+	var faults []string
+	for _, name := range documented {
+		for _, found := range documentedPath.FindAllStringSubmatch(r.files[name], -1) {
+			if named := strings.TrimSuffix(found[1]+found[2], "/"); !r.holds(named) {
+				faults = append(faults, fmt.Sprintf("%s: names %s, which is not there", name, named))
+			}
+		}
+	}
+	return faults
 }
 
 // direction finds imports that point against the flow of data.
