@@ -1,0 +1,104 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package package_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	"github.com/elastic/cloud-defend/pkg/policy"
+)
+
+const root = "cloud_defend"
+
+// field is an entry of a stream's fields folder. A group has fields of its own.
+type field struct {
+	Name        string  `yaml:"name"`
+	Type        string  `yaml:"type"`
+	Value       string  `yaml:"value"`
+	Description string  `yaml:"description"`
+	MultiFields []field `yaml:"multi_fields"`
+	Fields      []field `yaml:"fields"`
+}
+
+// The form starts with this policy, so it has to be one that we accept without a word.
+func TestDefaultPolicy(t *testing.T) {
+	var manifest struct {
+		PolicyTemplates []struct {
+			Inputs []struct {
+				Vars []struct{ Name, Type, Default string }
+			}
+		} `yaml:"policy_templates"`
+	}
+	decode(t, filepath.Join(root, "manifest.yml"), &manifest)
+	require.Len(t, manifest.PolicyTemplates, 1)
+	require.Len(t, manifest.PolicyTemplates[0].Inputs, 1)
+	vars := manifest.PolicyTemplates[0].Inputs[0].Vars
+	require.Len(t, vars, 1)
+	require.Equal(t, "configuration", vars[0].Name)
+	require.Equal(t, "yaml", vars[0].Type)
+	_, warnings, err := policy.Parse("default", []byte(vars[0].Default))
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+}
+
+// An alert is a file or process document in another stream: its fields are
+// theirs, and a field that two streams have must have one type, or a search
+// over logs-cloud_defend.* sees a conflict.
+func TestAlertsHaveTheFieldsOfFilesAndProcesses(t *testing.T) {
+	want := fields(t, "file")
+	for name, f := range fields(t, "process") {
+		if other, both := want[name]; both && f.Value == "" {
+			require.Empty(t, cmp.Diff(other, f), name)
+		}
+		want[name] = f
+	}
+	got := fields(t, "alerts")
+	for _, m := range []map[string]field{want, got} {
+		maps.DeleteFunc(m, func(_ string, f field) bool { return f.Value != "" }) // each stream's own name
+	}
+	require.Empty(t, cmp.Diff(want, got))
+}
+
+// fields returns a stream's fields by their full names.
+func fields(t *testing.T, stream string) map[string]field {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root, "data_stream", stream, "fields", "*.yml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	all := map[string]field{}
+	var add func(prefix string, list []field)
+	add = func(prefix string, list []field) {
+		for _, f := range list {
+			name := prefix + f.Name
+			if f.Type == "group" {
+				add(name+".", f.Fields)
+				continue
+			}
+			require.NotContains(t, all, name, "%s has it twice", stream)
+			require.NotEmpty(t, f.Type, name)
+			all[name] = f
+		}
+	}
+	for _, path := range paths {
+		var list []field
+		decode(t, path, &list)
+		add("", list)
+	}
+	return all
+}
+
+func decode(t *testing.T, path string, into any) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, yaml.Unmarshal(content, into), path)
+}
