@@ -21,7 +21,7 @@ import (
 type containerdSource struct {
 	containers containersapi.ContainersClient
 	namespaces namespacesapi.NamespacesClient
-	// skipCRI leaves out the namespace whose containers CRI describes better.
+	// skipCRI leaves out the containers that CRI describes better.
 	skipCRI bool
 }
 
@@ -29,12 +29,16 @@ const (
 	// namespaceHeader is how containerd's clients say which namespace they
 	// mean.
 	namespaceHeader = "containerd-namespace"
-	namespaceCRI    = "k8s.io"
 	namespaceDocker = "moby"
 
-	// The labels of containers made by containerd's CRI plugin and by nerdctl.
+	// labelCRIKind is container or sandbox on what containerd's CRI plugin
+	// made; labelNerdctlName is nerdctl's.
 	labelCRIKind     = "io.cri-containerd.kind"
 	labelNerdctlName = "nerdctl/name"
+
+	// withoutCRI is a filter in containerd's own language, whose comma means
+	// and.
+	withoutCRI = `labels."` + labelCRIKind + `"!=container,labels."` + labelCRIKind + `"!=sandbox`
 )
 
 func newContainerdSource(conn grpc.ClientConnInterface, skipCRI bool) *containerdSource {
@@ -50,9 +54,13 @@ func (s *containerdSource) list(ctx context.Context) ([]record, error) {
 	if err != nil {
 		return nil, err
 	}
+	var filters []string
+	if s.skipCRI {
+		filters = []string{withoutCRI}
+	}
 	var records []record
 	for _, namespace := range namespaces {
-		reply, err := s.containers.List(within(ctx, namespace), &containersapi.ListContainersRequest{})
+		reply, err := s.containers.List(within(ctx, namespace), &containersapi.ListContainersRequest{Filters: filters})
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +82,11 @@ func (s *containerdSource) find(ctx context.Context, key lookup) (record, bool, 
 	for _, namespace := range namespaces {
 		reply, err := s.containers.Get(within(ctx, namespace), &containersapi.GetContainerRequest{ID: key.id})
 		if err == nil {
-			return containerdRecord(namespace, reply.GetContainer()), true, nil
+			c := reply.GetContainer()
+			if s.skipCRI && c.GetLabels()[labelCRIKind] != "" {
+				return record{}, false, nil
+			}
+			return containerdRecord(namespace, c), true, nil
 		}
 		// The key comes from a cgroup's name, which anyone may choose.
 		if code := status.Code(err); code != codes.NotFound && code != codes.InvalidArgument {
@@ -91,9 +103,7 @@ func (s *containerdSource) listNamespaces(ctx context.Context) ([]string, error)
 	}
 	var names []string
 	for _, n := range reply.GetNamespaces() {
-		if !s.skipCRI || n.GetName() != namespaceCRI {
-			names = append(names, n.GetName())
-		}
+		names = append(names, n.GetName())
 	}
 	return names, nil
 }

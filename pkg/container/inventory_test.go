@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	containersapi "github.com/containerd/containerd/api/services/containers/v1"
@@ -76,12 +77,14 @@ func (s *stubRuntime) addPod() {
 }
 
 // addOwn puts a container into containerd that was made by ctr.
-func (s *stubRuntime) addOwn(namespace, id, image, cgroupsPath string) {
+func (s *stubRuntime) addOwn(namespace, id, image, cgroupsPath string) *containersapi.Container {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.own[namespace] = append(s.own[namespace], &containersapi.Container{
+	c := &containersapi.Container{
 		ID: id, Image: image, Spec: &anypb.Any{Value: []byte(`{"linux":{"cgroupsPath":"` + cgroupsPath + `"}}`)},
-	})
+	}
+	s.own[namespace] = append(s.own[namespace], c)
+	return c
 }
 
 func (s *stubRuntime) set(f func()) {
@@ -283,23 +286,28 @@ func TestGoneContainersAreDroppedAfterAWhile(t *testing.T) {
 func TestRuntimeGoesAndComesBack(t *testing.T) {
 	n, rt := newNode(t), newStubRuntime(t, true)
 	rt.addPod()
-	known := n.mkdir(pod1 + "/" + idA)
+	rt.addOwn("default", "web1", "docker.io/library/web:2", "/default/web1")
+	known, free := n.mkdir(pod1+"/"+idA), n.mkdir("default/web1")
 	inv := n.inventory(20*time.Millisecond, rt.socket)
 	run(t, inv)
-	eventually(t, "first list", func() bool { c, _ := inv.Lookup(known); return c.Complete })
+	eventually(t, "first list", func() bool { return inv.Stats().Known == 2 })
 
 	rt.stop()
 	eventually(t, "loss is noticed", func() bool { return errors.Is(inv.Stats().Err, ErrNoSocket) })
 	require.False(t, inv.Stats().Connected)
 	require.Equal(t, "containerd", inv.Stats().Runtime.Name, "the last runtime is still named")
-	c, _ := inv.Lookup(known)
-	require.True(t, c.Complete, "what was known stays known")
+	for _, id := range []uint64{known, free} {
+		c, _ := inv.Lookup(id)
+		require.True(t, c.Complete, "what was known stays known")
+	}
+	require.Equal(t, 2, inv.Stats().Known)
 
 	newcomer := n.mkdir(pod1 + "/" + idB)
 	inv.Observe(newcomer, "/"+pod1+"/"+idB)
 	c, found := inv.Lookup(newcomer)
 	require.True(t, found)
 	require.False(t, c.Complete)
+	require.Equal(t, Stats{Runtime: inv.runtime, Err: inv.Stats().Err, Known: 3, Incomplete: 1}, inv.Stats())
 
 	rt.set(func() {
 		other := *rt.containers[idA]
@@ -308,9 +316,8 @@ func TestRuntimeGoesAndComesBack(t *testing.T) {
 	})
 	rt.start(t, true)
 	eventually(t, "newcomer is described", func() bool { c, _ := inv.Lookup(newcomer); return c.Name == "sidecar" })
-	require.True(t, inv.Stats().Connected)
-	require.NoError(t, inv.Stats().Err)
-	eventually(t, "the sandbox's cgroup was never made", func() bool { return inv.Stats().Known == 2 })
+	eventually(t, "no fault left", func() bool { return inv.Stats().Connected && inv.Stats().Err == nil })
+	require.Equal(t, 3, inv.Stats().Known)
 }
 
 func TestASilentRuntimeBlocksNobody(t *testing.T) {
@@ -370,12 +377,14 @@ func TestContainersWithAFreeName(t *testing.T) {
 	n, rt := newNode(t), newStubRuntime(t, true)
 	rt.addOwn("default", "web1", "docker.io/library/web:2", "/default/web1")
 	rt.addOwn("default", "odd", "docker.io/library/odd:1", "system.slice:ctr:odd")
-	rt.addOwn("k8s.io", "hidden", "docker.io/library/hidden:1", "/k8s.io/hidden")
+	rt.addOwn("k8s.io", "debug", "docker.io/library/debug:1", "/k8s.io/debug")
+	rt.addOwn("k8s.io", "pods", "docker.io/library/pods:1", "/k8s.io/pods").Labels = map[string]string{labelCRIKind: "container"}
 	web1, odd := n.mkdir("default/web1"), n.mkdir("system.slice/ctr-odd.scope")
-	hidden, stranger := n.mkdir("k8s.io/hidden"), n.mkdir("default/stranger")
+	debug, pods, stranger := n.mkdir("k8s.io/debug"), n.mkdir("k8s.io/pods"), n.mkdir("default/stranger")
 	inv := n.inventory(never, rt.socket)
 	run(t, inv)
-	eventually(t, "listed", func() bool { return inv.Stats().Known == 2 })
+	eventually(t, "listed", func() bool { return inv.Stats().Connected && inv.Stats().Known > 0 })
+	require.Equal(t, 3, inv.Stats().Known)
 
 	got, _ := inv.Lookup(web1)
 	require.Empty(t, cmp.Diff(Container{
@@ -385,10 +394,13 @@ func TestContainersWithAFreeName(t *testing.T) {
 	}, got))
 	got, _ = inv.Lookup(odd)
 	require.Equal(t, "odd", got.ID)
-	_, found := inv.Lookup(hidden)
-	require.False(t, found, "CRI speaks for its own namespace")
+	_, found := inv.Lookup(debug)
+	require.True(t, found)
+	_, found = inv.Lookup(pods)
+	require.False(t, found, "CRI speaks for its own containers")
 	_, found = inv.Lookup(stranger)
 	require.False(t, found)
+	inv.Observe(pods, "/k8s.io/pods")
 
 	// Created later, in a namespace that did not exist; the runtime knows it a
 	// moment after its cgroup.
@@ -408,7 +420,60 @@ func TestContainersWithAFreeName(t *testing.T) {
 	eventually(t, "marker", func() bool { _, found := inv.Lookup(marker); return found })
 	_, found = inv.Lookup(fake)
 	require.False(t, found)
-	require.Zero(t, inv.Stats().GaveUp)
+	_, found = inv.Lookup(pods)
+	require.False(t, found)
+}
+
+func TestContainerdWithoutCRISpeaksForAll(t *testing.T) {
+	n, rt := newNode(t), newStubRuntime(t, false)
+	c := rt.addOwn("k8s.io", idA, "docker.io/library/nginx:1.25", "/"+pod1+"/"+idA)
+	c.Labels = map[string]string{labelCRIKind: "container", labelContainerName: "nginx", labelPodName: "web-1", labelPodNamespace: "shop", labelPodUID: "u-1"}
+	rt.addOwn("k8s.io", idPause, "", "/"+pod1+"/"+idPause).Labels = map[string]string{labelCRIKind: "sandbox"}
+	cgroup, pause := n.mkdir(pod1+"/"+idA), n.mkdir(pod1+"/"+idPause)
+	inv := n.inventory(never, rt.socket)
+	run(t, inv)
+	eventually(t, "listed", func() bool { return inv.Stats().Known == 2 })
+	got, _ := inv.Lookup(cgroup)
+	require.Empty(t, cmp.Diff(Container{
+		ID: idA, Name: "nginx", CgroupID: cgroup, CgroupPath: "/" + pod1 + "/" + idA,
+		Image:   Image{Reference: "docker.io/library/nginx:1.25", Repository: "docker.io/library/nginx", Tag: "1.25"},
+		Pod:     Pod{Name: "web-1", Namespace: "shop", UID: "u-1"},
+		Runtime: "containerd", Complete: true,
+	}, got))
+	got, _ = inv.Lookup(pause)
+	require.True(t, got.Sandbox)
+}
+
+// deafSource knows no container.
+type deafSource struct{ asked int }
+
+func (s *deafSource) list(context.Context) ([]record, error) { return nil, nil }
+func (s *deafSource) find(context.Context, lookup) (record, bool, error) {
+	s.asked++
+	return record{}, false, nil
+}
+
+func TestLookUpsEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		path   string
+		key    lookup
+		gaveUp uint64
+	}{
+		"a container by its id":      {"/docker/" + idA, lookup{id: idA}, 1},
+		"perhaps a container's name": {"/default/web1", lookup{id: "web1", namespace: "default"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inv, deaf := New(Options{}), &deafSource{}
+				inv.session = &session{sources: []source{deaf}}
+				inv.Observe(7, tc.path)
+				require.Equal(t, []task{{dir: cgroupDir{path: tc.path, id: 7}, key: tc.key}}, inv.todo)
+				inv.ask(t.Context(), inv.todo[0], make(chan struct{}, 1))
+				require.Equal(t, len(attempts), deaf.asked)
+				require.Equal(t, tc.gaveUp, inv.Stats().GaveUp)
+			})
+		})
+	}
 }
 
 func TestDockersContainers(t *testing.T) {
