@@ -1,0 +1,45 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package suite
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestBuild(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "a module")
+	for name, content := range map[string]string{
+		"go.mod":            "module m.test/x\n\ngo 1.26\n",
+		"a/a.go":            "package a\n",
+		"a/a_test.go":       "package a\n\nimport \"testing\"\n\nfunc TestKernelOne(*testing.T) {}\n\nfunc TestUnit(*testing.T) {}\n",
+		"a/b_test.go":       "package a_test\n\nimport \"testing\"\n\nfunc TestKernelTwo(*testing.T) {}\n",
+		"unit/unit_test.go": "package unit\n\nimport \"testing\"\n\nfunc TestUnit(*testing.T) {}\n",
+	} {
+		path := filepath.Join(root, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
+	}
+	var out bytes.Buffer
+	to := t.TempDir()
+	got, err := Build(t.Context(), root, to, KernelTests, &out, "./...")
+	require.NoError(t, err)
+	require.Equal(t, []Package{{
+		Name: "a", Dir: filepath.Join(root, "a"), Binary: filepath.Join(to, "a.test"), Tests: []string{"TestKernelOne", "TestKernelTwo"},
+	}}, got)
+	require.Contains(t, out.String(), "built 1 packages with 2 kernel tests")
+
+	got, err = Build(t.Context(), root, to, "One|Unit", &out, "./...")
+	require.NoError(t, err)
+	require.Equal(t, []string{"TestKernelOne"}, got[0].Tests)
+	_, err = Build(t.Context(), root, to, "None", &out, "./...")
+	require.ErrorContains(t, err, "no kernel test matches None in ./...")
+	_, err = Build(t.Context(), root, to, KernelTests, &out, "./unit")
+	require.ErrorContains(t, err, "no kernel test")
+}

@@ -1,0 +1,91 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	testbed "github.com/elastic/cloud-defend/testing"
+	"github.com/elastic/cloud-defend/testing/debian"
+	"github.com/elastic/cloud-defend/testing/vm"
+)
+
+// Gate runs everything that a change must pass: unit tests, then the kernel tests on the kernels marked gate.
+func Gate(ctx context.Context, root string, out io.Writer) (Tally, error) {
+	total, err := Unit(ctx, root, out)
+	if err != nil {
+		return total, err
+	}
+	kernels, err := gate()
+	if err != nil {
+		return total, err
+	}
+	tally, err := Kernels(ctx, root, "", "", out, kernels...)
+	total.Add(tally)
+	return total, err
+}
+
+func gate() ([]string, error) {
+	sets, err := testbed.Kernels()
+	var names []string
+	for _, s := range sets {
+		if s.Gate {
+			names = append(names, s.Name)
+		}
+	}
+	return names, err
+}
+
+// Kernels runs the kernel tests that match run, of the packages that match pattern, on each kernel in each mode. Empty
+// run and pattern mean all. A kernel that Debian has withdrawn is printed NOT RUN.
+func Kernels(ctx context.Context, root, run, pattern string, out io.Writer, kernels ...string) (Tally, error) {
+	if run == "" {
+		run = KernelTests
+	}
+	if pattern == "" {
+		pattern = "./..."
+	}
+	to, err := os.MkdirTemp("", "kernel-tests-")
+	if err != nil {
+		return Tally{}, err
+	}
+	defer os.RemoveAll(to)
+	packages, err := Build(ctx, root, to, run, out, pattern)
+	if err != nil {
+		return Tally{}, err
+	}
+	bed, err := vm.Open(ctx, out)
+	if err != nil {
+		return Tally{}, err
+	}
+	var total Tally
+	machines := 0
+	for _, name := range kernels {
+		kernel, err := bed.Kernel(ctx, name)
+		if errors.Is(err, debian.ErrWithdrawn) {
+			fmt.Fprintf(out, "NOT RUN: Linux %s: %v\n", name, err)
+			continue
+		}
+		if err != nil {
+			return total, err
+		}
+		for _, mode := range Modes {
+			tally, err := Machine(ctx, bed, vm.Guest{Kernel: kernel}, mode, packages, out)
+			if err != nil {
+				return total, err
+			}
+			total.Add(tally)
+			machines++
+		}
+	}
+	if machines == 0 {
+		return total, errors.New("no kernel to run on")
+	}
+	return total, nil
+}

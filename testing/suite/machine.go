@@ -1,0 +1,198 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/elastic/cloud-defend/testing/vm"
+	"github.com/elastic/cloud-defend/testing/vm/job"
+)
+
+// Mode is a way to boot a kernel.
+type Mode struct {
+	Name, Modules string
+}
+
+// Modes are the two in which every kernel is tested: enforcement must not depend on BPF LSM.
+var Modes = []Mode{
+	{"with BPF LSM", vm.WithBPF},
+	{"without BPF LSM", vm.WithoutBPF},
+}
+
+// testTimeout lets a test program that hangs say where, before the machine's own timeout ends everything.
+const (
+	testTimeout    = 4 * time.Minute
+	machineTimeout = 10 * time.Minute
+)
+
+// Machine runs the kernel tests of all packages in one machine and prints a line for each test. Guest has the kernel
+// and whatever else the machine is to have; its commands are ignored. The error is about the host; whatever goes
+// wrong in the machine is counted as failed.
+func Machine(ctx context.Context, bed *vm.Bed, g vm.Guest, mode Mode, packages []Package, out io.Writer) (Tally, error) {
+	start := time.Now()
+	name := "Linux " + g.Kernel.Release + " " + mode.Name
+	fmt.Fprintf(out, "%s: %d packages\n", name, len(packages))
+	r := newResults()
+	g.Cmdline = strings.TrimSpace(g.Cmdline + " lsm=" + mode.Modules)
+	g.Timeout = machineTimeout
+	g, converters := load(ctx, g, packages, r, out)
+	result, fault := bed.Run(ctx, g)
+	for _, c := range converters {
+		if err := c.close(); err != nil {
+			return Tally{}, err
+		}
+	}
+	if ctx.Err() != nil {
+		return Tally{}, context.Cause(ctx)
+	}
+	t := r.account(packages, result.Exits, fault)
+	printFailures(out, t)
+	fmt.Fprintf(out, "%s: %s; %d of %d packages and %d of %d tests reported, in %s of which %.1fs boot\n", name, t,
+		len(result.Exits), len(packages), r.reported(packages), shipped(packages), since(start), result.Boot.Seconds())
+	for _, reason := range slices.Sorted(maps.Keys(t.Reasons)) {
+		fmt.Fprintf(out, "  skipped %d: %s\n", t.Reasons[reason], reason)
+	}
+	return t, nil
+}
+
+// load returns a guest that runs the packages, and what converts their output.
+func load(ctx context.Context, g vm.Guest, packages []Package, r *results, out io.Writer) (vm.Guest, []*converter) {
+	files := map[string]string{}
+	maps.Copy(files, g.Files)
+	g.Files, g.Commands = files, nil
+	var converters []*converter
+	for _, p := range packages {
+		c := &converter{ctx: ctx, pkg: p.Name, results: r, out: out}
+		converters = append(converters, c)
+		g.Commands = append(g.Commands, ship(files, p, c))
+	}
+	return g, converters
+}
+
+// ship puts a package's test program and its testdata into the machine.
+func ship(files map[string]string, p Package, output io.Writer) vm.Command {
+	dir := "/src/" + p.Name
+	files[dir+"/kernel.test"] = p.Binary
+	if testdata := filepath.Join(p.Dir, "testdata"); isDir(testdata) {
+		files[dir+"/testdata"] = testdata
+	}
+	return vm.Command{Output: output, Command: job.Command{Dir: dir, Args: []string{
+		dir + "/kernel.test", "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + testTimeout.String(),
+		"-test.run=^(" + strings.Join(p.Tests, "|") + ")$",
+	}}}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// account counts, and fails whatever was shipped and did not report.
+func (r *results) account(packages []Package, exits []job.Exit, fault error) Tally {
+	t := r.tally()
+	if fault != nil {
+		t.fail("%v", fault)
+	}
+	for i, p := range packages {
+		for _, name := range p.Tests {
+			if r.tests[testID{p.Name, name}] == nil {
+				t.fail("%s %s was shipped and did not report", p.Name, name)
+			}
+		}
+		switch {
+		case i >= len(exits):
+			t.fail("%s did not end", p.Name)
+		case exits[i].Code != 0 && (exits[i].Fault != "" || !r.failedIn(p.Name)):
+			t.fail("%s ended with %d outside of its tests %s\n%s", p.Name, exits[i].Code, exits[i].Fault, r.find(event{Package: p.Name}).output.String())
+		}
+	}
+	return t
+}
+
+func shipped(packages []Package) int {
+	n := 0
+	for _, p := range packages {
+		n += len(p.Tests)
+	}
+	return n
+}
+
+// reported counts the shipped tests that came to an end.
+func (r *results) reported(packages []Package) int {
+	n := 0
+	for _, p := range packages {
+		for _, name := range p.Tests {
+			if t := r.tests[testID{p.Name, name}]; t != nil && t.action != "run" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// converter turns the output of one package's test program into events, as it comes.
+type converter struct {
+	ctx     context.Context
+	pkg     string
+	results *results
+	out     io.Writer
+
+	cmd   *exec.Cmd
+	input io.WriteCloser
+	read  chan error
+}
+
+// Write starts "go tool test2json" when there is something to convert: most programs come late.
+func (c *converter) Write(p []byte) (int, error) {
+	if c.cmd == nil {
+		if err := c.start(); err != nil {
+			return 0, fmt.Errorf("start test2json: %w", err)
+		}
+	}
+	return c.input.Write(p)
+}
+
+func (c *converter) start() error {
+	cmd := exec.CommandContext(c.ctx, "go", "tool", "test2json", "-t", "-p", c.pkg)
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c.cmd, c.input, c.read = cmd, input, make(chan error, 1)
+	go func() { c.read <- c.results.read(output, c.print) }() // ends with the program's output
+	return nil
+}
+
+func (c *converter) print(e event) {
+	if e.Test != "" && !strings.Contains(e.Test, "/") && slices.Contains([]string{"pass", "fail", "skip"}, e.Action) {
+		fmt.Fprintf(c.out, "  %s  %6.2fs  %s %s\n", e.Action, e.Elapsed, c.pkg, e.Test)
+	}
+}
+
+func (c *converter) close() error {
+	if c.cmd == nil {
+		return nil
+	}
+	c.input.Close()
+	return errors.Join(<-c.read, c.cmd.Wait())
+}
