@@ -1,0 +1,92 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+// Package check compares the tree with what it ought to be.
+package check
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/elastic/cloud-defend/testing/bpfgen"
+	"github.com/elastic/cloud-defend/testing/debian"
+)
+
+// step is one comparison. It runs in the repository's root.
+type step struct {
+	name string
+	run  func(ctx context.Context, root string) error
+}
+
+// Run takes all steps, whether or not one before failed, prints a line for each and returns what failed.
+func Run(ctx context.Context, root string, out io.Writer) error {
+	cache, err := debian.Open(out)
+	if err != nil {
+		return err
+	}
+	generated := step{"generated files", func(ctx context.Context, root string) error {
+		return bpfgen.Check(ctx, root, cache)
+	}}
+	return runSteps(ctx, root, out, append([]step{generated}, steps...))
+}
+
+// steps are the comparisons that other people's tools make. Linters come from tools.mod, so that they reach neither
+// go.mod nor NOTICE.txt.
+var steps = []step{
+	{"go.mod is tidy", silent("go", "mod", "tidy", "-diff")},
+	{"format and lint", tool("golangci-lint", "run", "--build-tags", "mage", "./...")},
+	{"licence headers", tool("go-licenser", "-d", "-license", "ASL2-Short", ".")},
+	{"NOTICE.txt", silent("go", "run", "./testing/notice", "-check")},
+	{"dead code", silent("go", "tool", "-modfile=tools.mod", "deadcode", "./cmd/...")},
+}
+
+func runSteps(ctx context.Context, root string, out io.Writer, steps []step) error {
+	var failed []string
+	for _, s := range steps {
+		start := time.Now()
+		err := s.run(ctx, root)
+		took := time.Since(start).Round(100 * time.Millisecond)
+		if err != nil {
+			failed = append(failed, s.name)
+			fmt.Fprintf(out, "FAIL  %6s  %s\n%v\n", took, s.name, err)
+			continue
+		}
+		fmt.Fprintf(out, "ok    %6s  %s\n", took, s.name)
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("check: %s", strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// tool runs a program of tools.mod, which says by its exit status what it thinks.
+func tool(command ...string) func(context.Context, string) error {
+	return program(append([]string{"go", "tool", "-modfile=tools.mod"}, command...), false)
+}
+
+// silent runs a program that must also print nothing.
+func silent(command ...string) func(context.Context, string) error {
+	return program(command, true)
+}
+
+func program(command []string, silent bool) func(context.Context, string) error {
+	return func(ctx context.Context, root string) error {
+		var stdout, stderr bytes.Buffer
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = root, &stdout, &stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("%s: %w\n%s%s", strings.Join(command, " "), err, stdout.Bytes(), stderr.Bytes())
+		}
+		if silent && stdout.Len() > 0 {
+			return errors.New(stdout.String())
+		}
+		return nil
+	}
+}
