@@ -1,0 +1,76 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+//go:build mage
+
+// The commands of this repository. Each says what it does while it does it; what the machine lacks is shown and then
+// installed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"github.com/elastic/cloud-defend/testing/bpfgen"
+	"github.com/elastic/cloud-defend/testing/check"
+	"github.com/elastic/cloud-defend/testing/debian"
+	"github.com/elastic/cloud-defend/testing/suite"
+)
+
+// Build compiles build/cloud-defend. It needs Go alone.
+func Build(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", "build/", "./cmd/cloud-defend")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+// Unit runs the tests that need no kernel.
+func Unit(ctx context.Context) error {
+	tally, err := suite.Unit(ctx, ".", os.Stdout)
+	return finish(tally, err)
+}
+
+// TestVM runs the kernel tests on one kernel of testing/kernels.txt, with and without BPF LSM. RUN (a pattern of test
+// names) and PKG (a pattern of packages, default ./...) narrow them down.
+func TestVM(ctx context.Context, kernel string) error {
+	tally, err := suite.Kernels(ctx, ".", os.Getenv("RUN"), os.Getenv("PKG"), os.Stdout, kernel)
+	return finish(tally, err)
+}
+
+// Test is the gate that every change passes: unit tests, and the kernel tests on three kernels.
+func Test(ctx context.Context) error {
+	tally, err := suite.Gate(ctx, ".", os.Stdout)
+	return finish(tally, err)
+}
+
+// finish prints the counts as a run's last line and makes an error of failed tests.
+func finish(tally suite.Tally, err error) error {
+	if err != nil {
+		return err
+	}
+	if tally.Failed > 0 {
+		err = errors.New("tests failed")
+	}
+	fmt.Println(tally)
+	return err
+}
+
+// Generate makes the BPF objects and all other generated files, with the pinned compiler.
+func Generate(ctx context.Context) error {
+	cache, err := debian.Open(os.Stdout)
+	if err != nil {
+		return err
+	}
+	return bpfgen.Generate(ctx, ".", cache)
+}
+
+// Check fails on any difference between the tree and what it ought to be: generated files, format, lint, licences,
+// NOTICE.txt, go.mod, dead code.
+func Check(ctx context.Context) error {
+	return check.Run(ctx, ".", os.Stdout)
+}
