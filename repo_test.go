@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"event":     {},
 	"host":      {},
 	"ruleset":   {"policy", "container"},
-	"probe":     {"ruleset", "event"},
+	"probe":     {"policy", "ruleset", "event"},
 	"settle":    {"event", "process"},
 	"process":   {"event"},
 	"ecs":       {"event", "process", "container", "host"},
