@@ -1,0 +1,207 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ecs
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/process"
+)
+
+// Agent is the component as its documents name it. Empty members are left out.
+type Agent struct {
+	ID, EphemeralID, Name, Version string
+}
+
+// Static is what all documents of a run have in common.
+type Static struct {
+	Host      Host
+	Agent     Agent
+	Namespace string // data_stream.namespace; "default" when empty
+}
+
+// Builder builds documents. It reuses its memory, so one goroutine owns it; the
+// documents are the caller's.
+type Builder struct {
+	static    []byte // members that never change, already encoded
+	namespace string
+	now       func() time.Time
+
+	enc     encoder
+	message []byte
+	labels  []string
+	gaps    gaps
+}
+
+// NewBuilder returns a builder.
+func NewBuilder(s Static) *Builder {
+	b := &Builder{namespace: s.Namespace, now: time.Now}
+	if b.namespace == "" {
+		b.namespace = "default"
+	}
+	b.enc.reset()
+	b.agent(s.Agent)
+	b.host(&s.Host)
+	m := b.enc.open("ecs")
+	b.enc.str("version", Version)
+	b.enc.close(m)
+	b.static = slices.Clone(b.enc.buf[1:]) // without the document's brace
+	return b
+}
+
+func (b *Builder) agent(a Agent) {
+	e := &b.enc
+	m := e.open("agent")
+	e.str("id", a.ID)
+	e.str("ephemeral_id", a.EphemeralID)
+	e.str("name", a.Name)
+	e.str("type", "cloud-defend")
+	e.str("version", a.Version)
+	e.close(m)
+}
+
+// subject is all that one document is made of.
+type subject struct {
+	ev        *event.Event
+	lineage   *process.Lineage
+	container *container.Container // nil outside containers and for unknown ones
+	match     *Match
+}
+
+// Documents appends the documents of an event: one to the file or process
+// stream if a response logs it, one to the alerts if a response alerts. A
+// refused operation always has its alert. c is nil for the host and for a
+// container that is not known; the event's scope tells which.
+func (b *Builder) Documents(docs []Doc, ev *event.Event, l *process.Lineage, c *container.Container, m *Match) []Doc {
+	s := subject{ev, l, c, m}
+	if m.Log {
+		docs = append(docs, b.document(&s, logStream(ev)))
+	}
+	if m.Alert || ev.Outcome == event.OutcomeRefused {
+		docs = append(docs, b.document(&s, StreamAlerts))
+	}
+	return docs
+}
+
+func logStream(ev *event.Event) Stream {
+	if ev.Kind == event.File {
+		return StreamFile
+	}
+	return StreamProcess
+}
+
+func (b *Builder) document(s *subject, stream Stream) Doc {
+	e := &b.enc
+	e.reset()
+	b.gaps.reset()
+	id := eventID(s, stream)
+
+	e.time("@timestamp", s.ev.Time)
+	b.message = appendMessage(b.message[:0], s)
+	e.bytes("message", b.message)
+	b.event(s, stream, id)
+	m := e.open("data_stream")
+	e.str("type", "logs")
+	e.str("dataset", stream.Dataset())
+	e.str("namespace", b.namespace)
+	e.close(m)
+	e.raw(b.static)
+	b.container(s)
+	b.process(s)
+	b.actor(&s.ev.Task)
+	if s.ev.Kind == event.File {
+		b.file(s.ev)
+	}
+	b.policy(s)
+	e.finish()
+	return Doc{Stream: stream, ID: id, JSON: slices.Clone(e.buf)}
+}
+
+func (b *Builder) event(s *subject, stream Stream, id string) {
+	e := &b.enc
+	kind, category := "event", "process"
+	if stream == StreamAlerts {
+		kind = "alert"
+	}
+	if s.ev.Kind == event.File {
+		category = "file"
+	}
+	m := e.open("event")
+	e.time("created", s.ev.Time)
+	e.time("ingested", b.now())
+	e.str("id", id)
+	e.str("kind", kind)
+	e.one("category", category)
+	e.str("action", s.ev.Action.String())
+	e.strs("type", eventTypes(s.ev))
+	e.str("outcome", outcome(s.ev))
+	e.str("module", "cloud_defend")
+	e.str("dataset", stream.Dataset())
+	e.close(m)
+}
+
+var (
+	typeNames = map[event.Action]string{
+		event.ActionFork:         "start",
+		event.ActionExec:         "start",
+		event.ActionEnd:          "end",
+		event.ActionCreation:     "creation",
+		event.ActionOpen:         "change",
+		event.ActionModification: "change",
+		event.ActionRename:       "change",
+		event.ActionLink:         "creation",
+		event.ActionDeletion:     "deletion",
+	}
+	types, deniedTypes = typeLists()
+)
+
+func typeLists() (plain, denied map[event.Action][]string) {
+	plain, denied = map[event.Action][]string{}, map[event.Action][]string{}
+	for action, name := range typeNames {
+		plain[action], denied[action] = []string{name}, []string{name, "denied"}
+	}
+	return plain, denied
+}
+
+// eventTypes is event.type: what the operation would have been comes first
+// even when it was refused, so that one query finds attempts and successes.
+func eventTypes(ev *event.Event) []string {
+	if ev.Outcome == event.OutcomeRefused {
+		return deniedTypes[ev.Action]
+	}
+	return types[ev.Action]
+}
+
+func outcome(ev *event.Event) string {
+	switch ev.Outcome {
+	case event.OutcomeSuccess:
+		return "success"
+	case event.OutcomeRefused:
+		return "failure"
+	}
+	return "unknown"
+}
+
+// eventID hashes what tells an event from all others. It is a cryptographic
+// hash because paths are the attacker's choice, and two documents of one id
+// are stored as one.
+func eventID(s *subject, stream Stream) string {
+	var scratch [512]byte
+	b := append(scratch[:0], s.lineage.Process.EntityID...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.ev.Time.UnixNano()))
+	b = binary.LittleEndian.AppendUint32(b, s.ev.Task.TID)
+	b = append(b, byte(stream), byte(s.ev.Action))
+	for _, text := range [...]string{s.ev.Hook, s.ev.Path.Name, s.ev.PathFrom.Name} {
+		b = append(append(b, text...), 0)
+	}
+	sum := sha256.Sum256(b)
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}

@@ -1,0 +1,121 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ecs
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastic/cloud-defend/pkg/event"
+)
+
+// refusedOpen is the state of a busy node: a shell in a pod opens a file.
+func refusedOpen(t testing.TB) (*scene, *event.Event) {
+	s := newScene(&webPod)
+	s.start(100, 101, "/usr/sbin/nginx", "-g", "daemon off;")
+	s.fork(101, 102)
+	s.exec(102, "/bin/sh", "-c", "echo >> /etc/passwd")
+	require.NotEmpty(t, s.docs)
+	return s, &event.Event{
+		Kind: event.File, Time: s.tick(), Hook: "lsm__file_open", Action: event.ActionOpen, Outcome: event.OutcomeRefused, Task: s.tasks[102],
+		Path: event.Path{Name: "/etc/passwd"}, FileMode: 0o100644, Executable: event.Path{Name: "/bin/sh"}, Scope: s.scope,
+	}
+}
+
+func TestDocumentsGoWhereTheResponsesSay(t *testing.T) {
+	s, ev := refusedOpen(t)
+	l := s.table.Apply(ev)
+	streams := func(outcome event.Outcome, m Match) []Stream {
+		ev.Outcome = outcome
+		var streams []Stream
+		for _, d := range s.Documents(nil, ev, &l, s.c, &m) {
+			streams = append(streams, d.Stream)
+		}
+		return streams
+	}
+	require.Empty(t, streams(event.OutcomeUnknown, Match{}))
+	require.Equal(t, []Stream{StreamFile}, streams(event.OutcomeUnknown, Match{Log: true}))
+	require.Equal(t, []Stream{StreamAlerts}, streams(event.OutcomeUnknown, Match{Alert: true}))
+	require.Equal(t, []Stream{StreamFile, StreamAlerts}, streams(event.OutcomeUnknown, Match{Log: true, Alert: true}))
+	require.Equal(t, []Stream{StreamAlerts}, streams(event.OutcomeRefused, Match{}), "a refusal is never silent")
+	ev.Kind = event.Exec
+	require.Equal(t, []Stream{StreamProcess}, streams(event.OutcomeUnknown, Match{Log: true}))
+}
+
+func TestEventIDs(t *testing.T) {
+	s, ev := refusedOpen(t)
+	l := s.table.Apply(ev)
+	m := Match{Log: true, Alert: true}
+	docs := s.Documents(nil, ev, &l, s.c, &m)
+	again := NewBuilder(node).Documents(nil, ev, &l, nil, &m)
+	require.Len(t, docs, 2)
+	require.Equal(t, docs[0].ID, again[0].ID, "a document that is sent twice is stored once")
+	require.NotEqual(t, docs[0].ID, docs[1].ID)
+
+	seen := map[string]bool{docs[1].ID: true}
+	for _, change := range []func(*event.Event){
+		func(ev *event.Event) { ev.Time = ev.Time.Add(time.Nanosecond) },
+		func(ev *event.Event) { ev.Hook += "x" },
+		func(ev *event.Event) { ev.Path.Name += "x" },
+		func(ev *event.Event) { ev.PathFrom.Name += "x" },
+		func(ev *event.Event) { ev.Task.TID++ },
+		func(ev *event.Event) { ev.Action = event.ActionDeletion },
+	} {
+		other := *ev
+		change(&other)
+		id := s.Documents(nil, &other, &l, s.c, &Match{Alert: true})[0].ID
+		require.False(t, seen[id])
+		seen[id] = true
+	}
+}
+
+func TestDocumentsOwnTheirBytes(t *testing.T) {
+	s, ev := refusedOpen(t)
+	l := s.table.Apply(ev)
+	first := s.Documents(nil, ev, &l, s.c, &s.match)[0]
+	before := string(first.JSON)
+	ev.Path.Name = "/other"
+	s.Documents(nil, ev, &l, s.c, &s.match)
+	require.Equal(t, before, string(first.JSON))
+}
+
+func TestIndex(t *testing.T) {
+	require.Equal(t, "logs-cloud_defend.alerts-default", StreamAlerts.Index("default"))
+}
+
+func TestNothingKnown(t *testing.T) {
+	s := newScene(nil)
+	s.Builder = NewBuilder(Static{})
+	s.play(event.Event{Kind: event.Exit, Action: event.ActionEnd, Time: boot})
+	require.Len(t, s.docs, 1)
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(s.docs[0].JSON, &doc))
+	requireNoEmpty(t, "", doc)
+	require.Equal(t, "process 0 (host) ended with exit code 0", doc["message"])
+}
+
+func TestDocumentAllocations(t *testing.T) {
+	s, ev := refusedOpen(t)
+	l := s.table.Apply(ev)
+	docs := make([]Doc, 0, 2)
+	n := testing.AllocsPerRun(100, func() { docs = s.Documents(docs[:0], ev, &l, s.c, &Match{Alert: true}) })
+	require.LessOrEqual(t, n, 2.0, "the document and its id")
+}
+
+func BenchmarkDocuments(b *testing.B) {
+	s, ev := refusedOpen(b)
+	l := s.table.Apply(ev)
+	docs := make([]Doc, 0, 2)
+	m := Match{Selectors: []string{"etcWrites"}, Alert: true}
+	b.ReportAllocs()
+	for b.Loop() {
+		docs = s.Documents(docs[:0], ev, &l, s.c, &m)
+	}
+	b.SetBytes(int64(len(docs[0].JSON)))
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "docs/s")
+}

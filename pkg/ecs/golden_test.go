@@ -1,0 +1,313 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ecs
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/process"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden documents")
+
+var (
+	boot     = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+	identity = process.Identity{BootID: "58842e5e-4780-43fa-be88-e935d902266f", PIDNamespace: 4026531836, BootTime: boot}
+	node     = Static{
+		Host: Host{
+			ID: "0123456789abcdef0123456789abcdef", Name: "node-1.example.com", Hostname: "node-1", Architecture: "amd64",
+			BootID: identity.BootID, PIDNamespace: identity.PIDNamespace,
+			IPs:  []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")},
+			MACs: []net.HardwareAddr{{0x02, 0x42, 0xac, 0x11, 0x00, 0x0a}},
+			OS: OS{Family: "debian", Full: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0-9-amd64", Name: "Debian GNU/Linux",
+				Platform: "debian", Version: "12 (bookworm)"},
+		},
+		Agent: Agent{ID: "2ad26c31-5f1f-4e31-9b57-9b0b5bd1a3c4", EphemeralID: "e1", Name: "node-1", Version: "0.1.0"},
+	}
+	privileged = false
+	webPod     = container.Container{
+		ID: strings.Repeat("0123456789abcdef", 4), Name: "web", CgroupID: 4711, Runtime: "containerd", Privileged: &privileged, Complete: true,
+		Image: container.Image{Reference: "docker.io/library/nginx:1.25", Repository: "docker.io/library/nginx", Tag: "1.25", Digest: "sha256:abcd"},
+		Pod: container.Pod{Name: "web-7d5", Namespace: "shop", UID: "6f1b", SandboxID: "f00d",
+			Labels: map[string]string{"tier": "front", "app": "web"}},
+	}
+	docker = container.Container{ID: strings.Repeat("ab", 32), Name: "db", CgroupID: 4712, Runtime: "docker", Complete: true,
+		Image: container.Image{Reference: "postgres", Repository: "docker.io/library/postgres", Tag: "16"}}
+)
+
+// scene plays events through a process table into documents.
+type scene struct {
+	*Builder
+	table *process.Table
+	now   time.Duration
+	tasks map[uint32]event.Task
+	exe   map[uint32]string
+	scope event.Scope
+	c     *container.Container
+	match Match
+	docs  []Doc
+}
+
+func newScene(c *container.Container) *scene {
+	s := &scene{
+		Builder: NewBuilder(node), table: process.NewTable(identity), now: time.Hour, c: c,
+		tasks: map[uint32]event.Task{}, exe: map[uint32]string{},
+		match: Match{Selectors: []string{"interesting", "all"}, Log: true, PolicyID: "f4b3-77", PolicyRevision: 7},
+	}
+	s.Builder.now = func() time.Time { return boot.Add(2 * time.Hour) }
+	if c != nil {
+		s.scope = event.Scope{State: event.Known, CgroupID: c.CgroupID}
+	}
+	return s
+}
+
+func (s *scene) tick() time.Time {
+	s.now += 1234567 * time.Nanosecond
+	return boot.Add(s.now)
+}
+
+// start runs the container's first program without a document.
+func (s *scene) start(parent, pid uint32, argv ...string) {
+	log, scope := s.match.Log, s.scope
+	s.match.Log, s.scope = false, event.Scope{}
+	s.fork(parent, pid)
+	s.scope = scope
+	s.exec(pid, argv...)
+	s.match.Log = log
+}
+
+func (s *scene) fork(parent, pid uint32) {
+	from := s.tasks[parent]
+	from.PID, from.TID = parent, parent
+	t := from
+	if t.Start == 0 { // the first: what the container runtime would have left
+		from = event.Task{PID: parent, TID: parent, Start: 5, Comm: "containerd-shim"}
+		t = event.Task{GroupLeaderPID: pid, SessionLeaderPID: pid, CapEffective: 1<<0 | 1<<21, CapPermitted: 1<<0 | 1<<21 | 1<<41}
+	}
+	when := s.tick()
+	t.PID, t.TID, t.NamespacePID, t.Start = pid, pid, pid-100, uint64(s.now)
+	t.ParentPID, t.ParentStart = from.PID, from.Start
+	s.tasks[pid], s.exe[pid] = t, s.exe[parent]
+	s.play(event.Event{Kind: event.Fork, Time: when, Hook: "tracepoint__sched_process_fork", Action: event.ActionFork,
+		Outcome: event.OutcomeSuccess, Task: t, Parent: from, Executable: event.Path{Name: s.exe[parent]}})
+}
+
+func (s *scene) exec(pid uint32, argv ...string) {
+	s.exe[pid] = argv[0]
+	exe := event.Path{Name: argv[0]}
+	s.play(event.Event{Kind: event.Exec, Time: s.tick(), Hook: "tracepoint__sched_process_exec", Action: event.ActionExec,
+		Outcome: event.OutcomeSuccess, Task: s.tasks[pid], Path: exe, Executable: exe, Args: argv, WorkingDirectory: event.Path{Name: "/srv"}})
+}
+
+func (s *scene) exit(pid uint32, code int32) {
+	s.play(event.Event{Kind: event.Exit, Time: s.tick(), Hook: "fentry__taskstats_exit", Action: event.ActionEnd,
+		Outcome: event.OutcomeSuccess, Task: s.tasks[pid], Executable: event.Path{Name: s.exe[pid]}, ExitCode: code})
+}
+
+// file plays a file event; change fills in what is special about it.
+func (s *scene) file(pid uint32, action event.Action, hook, path string, change func(*event.Event)) {
+	ev := event.Event{Kind: event.File, Time: s.tick(), Hook: hook, Action: action, Task: s.tasks[pid],
+		Path: event.Path{Name: path}, Executable: event.Path{Name: s.exe[pid]}}
+	if change != nil {
+		change(&ev)
+	}
+	s.play(ev)
+}
+
+func (s *scene) play(ev event.Event) {
+	ev.Scope = s.scope
+	l := s.table.Apply(&ev)
+	s.docs = s.Documents(s.docs, &ev, &l, s.c, &s.match)
+}
+
+func refused(ev *event.Event) { ev.Outcome = event.OutcomeRefused }
+
+var cases = map[string]func() *scene{
+	"process": func() *scene {
+		s := newScene(&webPod)
+		s.start(100, 101, "/docker-entrypoint.sh", "nginx")
+		s.exec(101, "/usr/sbin/nginx", "-g", "daemon off;")
+		s.fork(101, 102)
+		s.exec(102, "/bin/sh", "-c", "ls -a \"$HOME\"", "")
+		s.exit(102, 2)
+		return s
+	},
+	"interactive": func() *scene {
+		s := newScene(&docker)
+		s.start(100, 101, "/bin/bash")
+		t := s.tasks[101]
+		t.TTYMajor, t.TTYMinor, t.UID, t.GID, t.RealUID, t.RealGID = 136, 3, 1000, 1001, 1002, 1003
+		s.tasks[101] = t
+		s.fork(101, 102)
+		s.exec(102, "/usr/bin/id")
+		return s
+	},
+	"file": func() *scene {
+		s := newScene(&webPod)
+		s.start(100, 101, "/bin/sh", "-c", "deploy")
+		s.file(101, event.ActionCreation, "lsm__path_mknod", "/srv/www/index.html", func(ev *event.Event) { ev.FileMode = 0o100644 })
+		s.file(101, event.ActionOpen, "lsm__file_open", "/etc/passwd", func(ev *event.Event) { ev.FileMode, ev.Outcome = 0o100600, event.OutcomeSuccess })
+		s.file(101, event.ActionModification, "lsm__path_chmod", "/srv/run.sh", func(ev *event.Event) { ev.FileMode = 0o104755 })
+		s.file(101, event.ActionModification, "lsm__path_truncate", "/srv/log.1.gz", nil)
+		s.file(101, event.ActionRename, "lsm__path_rename", "/srv/new.tar.gz", func(ev *event.Event) {
+			ev.PathFrom, ev.FileMode = event.Path{Name: "/srv/old"}, 0o040755
+		})
+		s.file(101, event.ActionLink, "lsm__path_link", "/srv/b", func(ev *event.Event) { ev.PathFrom = event.Path{Name: "/srv/a"} })
+		s.file(101, event.ActionDeletion, "lsm__path_unlink", "/root/.bash_history", nil)
+		s.file(101, event.ActionCreation, "lsm__path_mknod", "/", func(ev *event.Event) { ev.FileMode = 0o060007 })
+		return s
+	},
+	"refused": func() *scene {
+		s := newScene(&webPod)
+		s.start(100, 101, "/usr/sbin/nginx")
+		s.match.Alert = true
+		s.file(101, event.ActionCreation, "lsm__path_mknod", "/usr/bin/x", func(ev *event.Event) { ev.FileMode, ev.Outcome = 0o755, event.OutcomeRefused })
+		s.match.Log = false
+		s.file(101, event.ActionRename, "lsm__path_rename", "/usr/bin/y", func(ev *event.Event) {
+			ev.PathFrom, ev.Outcome = event.Path{Name: "/tmp/y"}, event.OutcomeRefused
+		})
+		s.file(101, event.ActionOpen, "lsm__file_open", "/etc/shadow", refused)
+		s.play(event.Event{Kind: event.Exec, Time: s.tick(), Hook: "lsm__bprm_check_security", Action: event.ActionExec, Outcome: event.OutcomeRefused,
+			Task: s.tasks[101], Path: event.Path{Name: "/tmp/miner"}, Args: []string{"./miner"}, Executable: event.Path{Name: "/usr/sbin/nginx"}})
+		s.play(event.Event{Kind: event.Fork, Time: s.tick(), Hook: "lsm__task_alloc", Action: event.ActionFork, Outcome: event.OutcomeRefused,
+			Task: s.tasks[101], Executable: event.Path{Name: "/usr/sbin/nginx"}})
+		s.match.Alert = false // fail-closed for an unknown container
+		s.file(101, event.ActionDeletion, "lsm__path_unlink", "/etc/hosts", refused)
+		return s
+	},
+	"spared": func() *scene {
+		s := newScene(&docker)
+		s.start(100, 101, "/cloud-defend")
+		s.match.Log, s.match.Alert = false, true
+		s.file(101, event.ActionCreation, "lsm__path_mknod", "/state/x", func(ev *event.Event) { ev.Decision.Spared = true })
+		return s
+	},
+	"unknown-container": func() *scene {
+		s := newScene(nil)
+		s.scope = event.Scope{State: event.Unknown, CgroupID: 9}
+		s.match.Unsettled = true
+		s.start(100, 101, "/app")
+		s.file(101, event.ActionOpen, "lsm__file_open", "/etc/passwd", nil)
+		s.c = &container.Container{ID: strings.Repeat("ef", 32), CgroupID: 9}
+		s.match = Match{Alert: true}
+		s.file(101, event.ActionOpen, "lsm__file_open", "/etc/passwd", nil)
+		return s
+	},
+	"not-utf8": func() *scene {
+		s := newScene(&webPod)
+		s.start(100, 101, "/bin/sh")
+		s.exec(101, "/tmp/\xff\\x00\"\n\x1b[2J", "naïve\\", "\xc3(", "日本", "\u2028<&>")
+		s.file(101, event.ActionCreation, "lsm__path_mknod", "/srv/caf\xe9.t\xe9xt", nil)
+		return s
+	},
+	"incomplete": func() *scene {
+		s := newScene(&webPod)
+		s.start(100, 101, "/bin/sh")
+		cut := event.Path{Name: "/deep/x", Truncated: true}
+		s.play(event.Event{Kind: event.Exec, Time: s.tick(), Hook: "tracepoint__sched_process_exec", Action: event.ActionExec,
+			Outcome: event.OutcomeSuccess, Task: s.tasks[101], Executable: event.Path{Name: "/memfd:x", Foreign: true},
+			Args: []string{"x", "1"}, ArgsCut: true, WorkingDirectory: cut})
+		s.exe[101] = "/memfd:x"
+		s.file(101, event.ActionRename, "lsm__path_rename", "/deep/y", func(ev *event.Event) {
+			ev.Path.Unresolved, ev.Path.Truncated, ev.PathFrom = true, true, cut
+		})
+		s.exe[101] = "/bin/lost"
+		s.file(101, event.ActionDeletion, "lsm__path_unlink", "/srv/z", nil)
+		s.tasks[300] = event.Task{PID: 300, TID: 301, Start: 9, ParentPID: 299, ParentStart: 8, Comm: "worker"}
+		s.file(300, event.ActionDeletion, "lsm__path_unlink", "/srv/z", nil)
+		return s
+	},
+	"host": func() *scene {
+		s := newScene(nil)
+		s.start(100, 101, "/usr/bin/ctr", "run")
+		s.exec(101, "/usr/bin/runc", "create")
+		return s
+	},
+}
+
+// TestGolden compares whole documents. Run it with -update, and read the
+// difference, after a change of the documents that is meant.
+func TestGolden(t *testing.T) {
+	require.NotEmpty(t, cases)
+	for name, play := range cases {
+		t.Run(name, func(t *testing.T) {
+			var got bytes.Buffer
+			docs := play().docs
+			require.NotEmpty(t, docs)
+			for _, d := range docs {
+				checkDocument(t, d)
+				got.Write(append(d.JSON, '\n'))
+			}
+			file := filepath.Join("testdata", name, "want.jsonl")
+			if *update {
+				require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+				require.NoError(t, os.WriteFile(file, got.Bytes(), 0o644))
+			}
+			want, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.Empty(t, cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got.String(), "\n")))
+		})
+	}
+	goldens, err := filepath.Glob("testdata/*/want.jsonl")
+	require.NoError(t, err)
+	require.Len(t, goldens, len(cases), "a golden without a case")
+}
+
+// checkDocument holds what is true of every document.
+func checkDocument(t *testing.T, d Doc) {
+	t.Helper()
+	require.NotContains(t, string(d.JSON), "\n")
+	var doc map[string]any
+	dec := json.NewDecoder(bytes.NewReader(d.JSON))
+	require.NoError(t, dec.Decode(&doc), "%s", d.JSON)
+	requireNoEmpty(t, "", doc)
+	ev := doc["event"].(map[string]any)
+	require.Equal(t, d.ID, ev["id"])
+	require.Equal(t, d.Stream.Dataset(), ev["dataset"])
+	require.NotEmpty(t, doc["message"])
+	require.Equal(t, "linux", doc["host"].(map[string]any)["os"].(map[string]any)["type"])
+	require.NotEmpty(t, doc["user"].(map[string]any)["id"])
+	for _, list := range []string{"category", "type"} {
+		require.IsType(t, []any{}, ev[list])
+	}
+	_, err := time.Parse(time.RFC3339Nano, doc["@timestamp"].(string))
+	require.NoError(t, err)
+}
+
+// requireNoEmpty fails on empty strings, lists and objects. Arguments may be
+// empty.
+func requireNoEmpty(t *testing.T, name string, v any) {
+	t.Helper()
+	switch v := v.(type) {
+	case string:
+		require.True(t, v != "" || strings.HasSuffix(name, ".args"), name)
+	case []any:
+		require.NotEmpty(t, v, name)
+		for _, m := range v {
+			requireNoEmpty(t, name, m)
+		}
+	case map[string]any:
+		require.NotEmpty(t, v, name)
+		for k, m := range v {
+			requireNoEmpty(t, name+"."+k, m)
+		}
+	case nil:
+		require.Fail(t, "null", name)
+	}
+}

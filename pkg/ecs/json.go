@@ -1,0 +1,266 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ecs
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// encoder appends JSON. Members are written with a comma behind them, which
+// the end of the object takes back; objects and members without content vanish.
+type encoder struct {
+	buf  []byte
+	path []string // names of the open objects
+	// escaped lists the fields, by their whole names, that were not UTF-8.
+	escaped []string
+}
+
+func (e *encoder) reset() {
+	e.buf, e.path, e.escaped = append(e.buf[:0], '{'), e.path[:0], e.escaped[:0]
+}
+
+// finish closes the document.
+func (e *encoder) finish() {
+	e.buf = closeWith(e.buf, '}')
+}
+
+// open begins an object. Its result is for close.
+func (e *encoder) open(name string) int {
+	mark := len(e.buf)
+	e.key(name)
+	e.buf = append(e.buf, '{')
+	e.path = append(e.path, name)
+	return mark
+}
+
+// close ends the object that open returned mark for.
+func (e *encoder) close(mark int) {
+	e.path = e.path[:len(e.path)-1]
+	if e.buf[len(e.buf)-1] == '{' {
+		e.buf = e.buf[:mark]
+		return
+	}
+	e.buf = append(closeWith(e.buf, '}'), ',')
+}
+
+func closeWith(b []byte, end byte) []byte {
+	if b[len(b)-1] == ',' {
+		b[len(b)-1] = end
+		return b
+	}
+	return append(b, end)
+}
+
+// key writes a name of ours, which needs no escaping.
+func (e *encoder) key(name string) {
+	e.buf = append(e.buf, '"')
+	e.buf = append(e.buf, name...)
+	e.buf = append(e.buf, '"', ':')
+}
+
+// raw writes members that were encoded before, with their last comma.
+func (e *encoder) raw(members []byte) { e.buf = append(e.buf, members...) }
+
+func (e *encoder) str(name, value string) {
+	if value == "" {
+		return
+	}
+	e.key(name)
+	e.value(name, value)
+	e.buf = append(e.buf, ',')
+}
+
+func (e *encoder) bytes(name string, value []byte) {
+	if len(value) == 0 {
+		return
+	}
+	e.key(name)
+	var utf bool
+	e.buf, utf = appendString(e.buf, value)
+	e.note(name, utf)
+	e.buf = append(e.buf, ',')
+}
+
+// strs writes a list. Empty members stay: an empty argument is an argument.
+func (e *encoder) strs(name string, values []string) {
+	if len(values) == 0 {
+		return
+	}
+	e.key(name)
+	valid := allUTF8(values)
+	sep := byte('[')
+	for _, v := range values {
+		e.buf = append(e.buf, sep, '"')
+		e.buf = append(appendEscaped(e.buf, v, valid), '"')
+		sep = ','
+	}
+	e.note(name, valid)
+	e.buf = append(e.buf, ']', ',')
+}
+
+// one writes a list of one member.
+func (e *encoder) one(name, value string) {
+	if value == "" {
+		return
+	}
+	e.key(name)
+	e.buf = append(e.buf, '[')
+	e.value(name, value)
+	e.buf = append(e.buf, ']', ',')
+}
+
+// joined writes the members of a list as one string, with spaces between.
+func (e *encoder) joined(name string, values []string) {
+	if len(values) == 0 {
+		return
+	}
+	e.key(name)
+	e.buf = append(e.buf, '"')
+	valid := allUTF8(values)
+	for i, v := range values {
+		if i > 0 {
+			e.buf = append(e.buf, ' ')
+		}
+		e.buf = appendEscaped(e.buf, v, valid)
+	}
+	e.note(name, valid)
+	e.buf = append(e.buf, '"', ',')
+}
+
+func (e *encoder) value(name, value string) {
+	var valid bool
+	e.buf, valid = appendString(e.buf, value)
+	e.note(name, valid)
+}
+
+// note lists a field that was not UTF-8.
+func (e *encoder) note(name string, valid bool) {
+	if valid {
+		return
+	}
+	if full := e.field(name); !slices.Contains(e.escaped, full) {
+		e.escaped = append(e.escaped, full)
+	}
+}
+
+// field is the whole name of a member of the innermost open object.
+func (e *encoder) field(name string) string {
+	if len(e.path) == 0 {
+		return name
+	}
+	return strings.Join(e.path, ".") + "." + name
+}
+
+func (e *encoder) uint(name string, value uint64) {
+	e.key(name)
+	e.buf = append(strconv.AppendUint(e.buf, value, 10), ',')
+}
+
+func (e *encoder) int(name string, value int64) {
+	e.key(name)
+	e.buf = append(strconv.AppendInt(e.buf, value, 10), ',')
+}
+
+// decimal writes a number as a string: ECS ids are keywords.
+func (e *encoder) decimal(name string, value uint64) {
+	e.key(name)
+	e.buf = append(e.buf, '"')
+	e.buf = append(strconv.AppendUint(e.buf, value, 10), '"', ',')
+}
+
+func (e *encoder) bool(name string, value bool) {
+	e.key(name)
+	e.buf = append(strconv.AppendBool(e.buf, value), ',')
+}
+
+// time writes nanoseconds: documents of one node sort as their events happened.
+func (e *encoder) time(name string, value time.Time) {
+	e.key(name)
+	e.buf = value.UTC().AppendFormat(e.buf, `"2006-01-02T15:04:05.000000000Z",`)
+}
+
+// appendString appends a JSON string. If the text is not UTF-8 it is written as
+// the package comment says of cloud_defend.escaped, and the result is false.
+func appendString[T string | []byte](b []byte, s T) ([]byte, bool) {
+	valid := validUTF8(s)
+	b = append(b, '"')
+	b = appendEscaped(b, s, valid)
+	return append(b, '"'), valid
+}
+
+const hexDigits = "0123456789abcdef"
+
+func appendEscaped[T string | []byte](b []byte, s T, valid bool) []byte {
+	done := 0 // everything before is written
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' && (c < utf8.RuneSelf || valid) {
+			i++
+			continue
+		}
+		size := 1
+		if c >= utf8.RuneSelf {
+			if size = runeLen(s[i:]); size > 0 {
+				i += size
+				continue
+			}
+			size = 1
+		}
+		b = append(b, s[done:i]...)
+		b = appendSpecial(b, c, valid)
+		i += size
+		done = i
+	}
+	return append(b, s[done:]...)
+}
+
+// appendSpecial appends a byte that cannot stand for itself.
+func appendSpecial(b []byte, c byte, valid bool) []byte {
+	switch {
+	case c >= utf8.RuneSelf:
+		return append(b, '\\', '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+	case c == '\\' && !valid:
+		return append(b, `\\\\`...)
+	case c == '"' || c == '\\':
+		return append(b, '\\', c)
+	case c == '\n':
+		return append(b, '\\', 'n')
+	case c == '\t':
+		return append(b, '\\', 't')
+	}
+	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+}
+
+// runeLen is the length of the encoded rune that s begins with, 0 if it is none.
+func runeLen[T string | []byte](s T) int {
+	r, size := utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
+	if r == utf8.RuneError && size == 1 {
+		return 0
+	}
+	return size
+}
+
+// allUTF8 decides for a whole list: what is true of a field is true of all in it.
+func allUTF8(values []string) bool {
+	for _, v := range values {
+		if !validUTF8(v) {
+			return false
+		}
+	}
+	return true
+}
+
+func validUTF8[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return utf8.ValidString(string(s))
+		}
+	}
+	return true
+}

@@ -1,0 +1,128 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ecs
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/elastic/cloud-defend/pkg/event"
+)
+
+// verb says one operation in the three ways in which it can have gone.
+type verb struct {
+	try, trying, done string
+	after             string // behind the path
+}
+
+var verbs = map[event.Action]verb{
+	event.ActionFork:         {try: "fork", trying: "forking", done: "forked"},
+	event.ActionExec:         {try: "execute", trying: "executing", done: "executed"},
+	event.ActionEnd:          {done: "ended"},
+	event.ActionCreation:     {try: "create", trying: "creating", done: "created"},
+	event.ActionOpen:         {try: "open", trying: "opening", done: "opened", after: " for writing"},
+	event.ActionModification: {try: "modify", trying: "modifying", done: "modified"},
+	event.ActionRename:       {try: "rename", trying: "renaming", done: "renamed"},
+	event.ActionLink:         {try: "link", trying: "linking", done: "linked"},
+	event.ActionDeletion:     {try: "delete", trying: "deleting", done: "deleted"},
+}
+
+var chmodVerb = verb{try: "change the mode of", trying: "changing the mode of", done: "changed the mode of"}
+
+func verbOf(ev *event.Event) verb {
+	if ev.Action == event.ActionModification && strings.HasSuffix(ev.Hook, "chmod") {
+		return chmodVerb
+	}
+	return verbs[ev.Action]
+}
+
+// appendMessage writes one sentence: who, in which container, did or tried
+// what. Elastic's alerting takes it as the title of the alert.
+func appendMessage(b []byte, s *subject) []byte {
+	ev := s.ev
+	b = append(b, actorName(s)...)
+	b = append(b, " ("...)
+	b = appendPlace(b, s)
+	b = append(b, ") "...)
+	v := verbOf(ev)
+	switch {
+	case ev.Outcome == event.OutcomeRefused:
+		b = append(append(b, "was refused "...), v.trying...)
+	case ev.Outcome == event.OutcomeSuccess || ev.Kind == event.Exit:
+		b = append(b, v.done...)
+	default:
+		b = append(append(b, "tried to "...), v.try...)
+	}
+	b = appendObject(b, s)
+	b = append(b, v.after...)
+	if ev.Decision.Spared {
+		b = append(b, ", which the policy refuses to all but cloud-defend itself"...)
+	}
+	return b
+}
+
+// actorName is the program that acted: for a fork the parent, for an exec the
+// image that is or would be replaced.
+func actorName(s *subject) string {
+	p := s.lineage.Process
+	name := p.Name
+	switch {
+	case s.ev.Kind == event.Exec && p.Previous != nil:
+		name = path.Base(p.Previous.Executable.Name)
+	case forked(s.ev) && s.lineage.Parent != nil:
+		name = s.lineage.Parent.Name
+	}
+	if name == "" {
+		return "process " + strconv.FormatUint(uint64(p.PID), 10)
+	}
+	return name
+}
+
+// forked says whether the event's task is the child of a fork.
+func forked(ev *event.Event) bool {
+	return ev.Kind == event.Fork && ev.Outcome != event.OutcomeRefused
+}
+
+const shortID = 12 // digits by which tools name a container
+
+func appendPlace(b []byte, s *subject) []byte {
+	c := s.container
+	switch {
+	case c != nil && c.Name != "":
+		return append(append(b, "container "...), c.Name...)
+	case c != nil && c.ID != "":
+		return append(append(b, "container "...), c.ID[:min(len(c.ID), shortID)]...)
+	case s.ev.Scope.State == event.Host:
+		return append(b, "host"...)
+	}
+	return append(b, "unknown container"...)
+}
+
+func appendObject(b []byte, s *subject) []byte {
+	ev := s.ev
+	switch ev.Action {
+	case event.ActionFork:
+		if forked(ev) {
+			b = append(b, " process "...)
+			b = strconv.AppendUint(b, uint64(ev.Task.PID), 10)
+		}
+		return b
+	case event.ActionEnd:
+		b = append(b, " with exit code "...)
+		return strconv.AppendInt(b, int64(ev.ExitCode), 10)
+	case event.ActionExec:
+		return append(append(b, ' '), s.lineage.Process.Executable.Name...)
+	case event.ActionCreation:
+		if ev.FileMode&permExecute != 0 && regular(ev.FileMode) {
+			b = append(b, " executable"...)
+		}
+	}
+	if ev.PathFrom.Name == "" {
+		return append(append(b, ' '), ev.Path.Name...)
+	}
+	b = append(append(b, ' '), ev.PathFrom.Name...)
+	return append(append(b, " to "...), ev.Path.Name...)
+}

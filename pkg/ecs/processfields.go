@@ -1,0 +1,183 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ecs
+
+import (
+	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/process"
+)
+
+func (b *Builder) process(s *subject) {
+	e := &b.enc
+	l := s.lineage
+	p := l.Process
+	m := e.open("process")
+	b.identity(p)
+	b.image(p)
+	e.joined("command_line", p.Args)
+	if p.NamespacePID != 0 {
+		e.uint("vpid", uint64(p.NamespacePID))
+	}
+	b.ids("real_user", p.RealUID)
+	b.ids("real_group", p.RealGID)
+	b.thread(&s.ev.Task)
+	b.previous(p)
+	b.end(s)
+	b.parent(l.Parent, s)
+	b.leader("group_leader", l, l.GroupLeader)
+	b.leader("session_leader", l, l.SessionLeader)
+	b.leader("entry_leader", l, l.EntryLeader)
+	e.close(m)
+}
+
+// identity writes what tells the process apart.
+func (b *Builder) identity(p *process.Process) {
+	e := &b.enc
+	e.uint("pid", uint64(p.PID))
+	e.str("entity_id", p.EntityID)
+	e.time("start", p.StartTime)
+}
+
+// image writes what the process runs and as whom. Of a process that was never
+// seen nothing of this is known.
+func (b *Builder) image(p *process.Process) {
+	if p.Origin == process.Unknown {
+		b.gap("executable")
+		return
+	}
+	e := &b.enc
+	e.str("name", p.Name)
+	e.str("executable", p.Executable.Name)
+	b.gapPath("executable", p.Executable)
+	b.args(p)
+	e.str("working_directory", p.WorkingDirectory.Name)
+	b.gapPath("working_directory", p.WorkingDirectory)
+	e.bool("interactive", p.Interactive())
+	b.ids("user", p.UID)
+	b.ids("group", p.GID)
+	b.tty(p)
+}
+
+func (b *Builder) args(p *process.Process) {
+	e := &b.enc
+	e.strs("args", p.Args)
+	switch {
+	case p.ArgsCut:
+		b.gaps.truncated = append(b.gaps.truncated, e.field("args"))
+	case p.Args != nil:
+		e.uint("args_count", uint64(len(p.Args)))
+	}
+	if p.Partial {
+		b.gap("args")
+	}
+}
+
+func (b *Builder) ids(object string, id uint32) {
+	m := b.enc.open(object)
+	b.enc.decimal("id", uint64(id))
+	b.enc.close(m)
+}
+
+func (b *Builder) tty(p *process.Process) {
+	if !p.Interactive() {
+		return
+	}
+	e := &b.enc
+	tty, device := e.open("tty"), e.open("char_device")
+	e.uint("major", uint64(p.TTYMajor))
+	e.uint("minor", uint64(p.TTYMinor))
+	e.close(device)
+	e.close(tty)
+}
+
+func (b *Builder) thread(t *event.Task) {
+	e := &b.enc
+	m := e.open("thread")
+	if t.TID != 0 {
+		e.uint("id", uint64(t.TID))
+	}
+	caps := e.open("capabilities")
+	b.capabilities("effective", t.CapEffective)
+	b.capabilities("permitted", t.CapPermitted)
+	e.close(caps)
+	e.close(m)
+}
+
+// previous writes the image before the last exec; ECS has a list of them.
+func (b *Builder) previous(p *process.Process) {
+	if p.Previous == nil {
+		return
+	}
+	e := &b.enc
+	e.key("previous")
+	e.buf = append(e.buf, '[')
+	e.path = append(e.path, "previous")
+	e.buf = append(e.buf, '{')
+	e.strs("args", p.Previous.Args)
+	e.str("executable", p.Previous.Executable.Name)
+	b.gapPath("executable", p.Previous.Executable)
+	e.buf = append(closeWith(e.buf, '}'), ']', ',')
+	e.path = e.path[:len(e.path)-1]
+}
+
+func (b *Builder) end(s *subject) {
+	p := s.lineage.Process
+	if p.End.IsZero() {
+		return
+	}
+	b.enc.time("end", p.End)
+	b.enc.int("exit_code", int64(p.ExitCode))
+}
+
+func (b *Builder) parent(parent *process.Process, s *subject) {
+	if parent == nil {
+		if s.ev.Task.ParentPID != 0 {
+			b.gap("parent")
+		}
+		return
+	}
+	m := b.enc.open("parent")
+	b.identity(parent)
+	b.image(parent)
+	b.enc.joined("command_line", parent.Args)
+	b.enc.close(m)
+}
+
+// leader writes one of the leaders. Queries cannot compare two fields, so
+// same_as_process does it for them.
+func (b *Builder) leader(name string, l *process.Lineage, leader *process.Process) {
+	if leader == nil {
+		return
+	}
+	e := &b.enc
+	m := e.open(name)
+	b.identity(leader)
+	b.image(leader)
+	e.bool("same_as_process", l.Same(leader))
+	if name == "entry_leader" {
+		meta := e.open("entry_meta")
+		e.str("type", "container")
+		e.close(meta)
+	}
+	e.close(m)
+}
+
+// actor writes the top-level ids by which sequences of file and process events
+// are joined.
+func (b *Builder) actor(t *event.Task) {
+	b.ids("user", t.UID)
+	b.ids("group", t.GID)
+}
+
+// gap notes that a field of the open object could not be found out.
+func (b *Builder) gap(name string) {
+	b.gaps.unresolved = append(b.gaps.unresolved, b.enc.field(name))
+}
+
+func (b *Builder) gapPath(name string, p event.Path) {
+	if p.Truncated || p.Unresolved || p.Foreign {
+		b.gaps.path(b.enc.field(name), p)
+	}
+}
