@@ -30,6 +30,7 @@ func (c *Cache) download(ctx context.Context, p Package) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(temp)
+	c.logf("downloading %s %s from %s", p.Name, p.Version, p.Suite)
 	if err := apt(ctx, state, temp, p.Arch, "download", p.Name+"="+p.Version); err != nil {
 		return "", fmt.Errorf("download %s %s from %s: %w", p.Name, p.Version, p.Suite, err)
 	}

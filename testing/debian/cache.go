@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // KernelsEnv names a folder of .deb files that is looked into before the cache and the archive.
@@ -24,8 +26,8 @@ const KernelsEnv = "CLOUD_DEFEND_KERNELS"
 // ErrWithdrawn is the error for a withdrawable set that is nowhere to be had.
 var ErrWithdrawn = errors.New("not in the archive any more")
 
-// Cache keeps downloaded and unpacked packages. One process at a time may use a folder for fetching; Fetch and Unpack
-// leave no half-made file or folder behind under a final name.
+// Cache keeps downloaded and unpacked packages. Several processes may use one folder: one at a time fills it, and a file
+// or folder gets its final name only when it is whole.
 type Cache struct {
 	// Dir is the cache's folder, usually DefaultDir.
 	Dir string
@@ -54,33 +56,60 @@ func (c *Cache) Unpack(ctx context.Context, set Set) (string, error) {
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
+	unlock, err := c.lock()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil // somebody else has done it in the meantime
+	}
 	debs, err := c.fetch(ctx, set)
 	if err != nil {
 		return "", fmt.Errorf("fetch %s: %w", set.Name, err)
 	}
+	return dir, c.unpackInto(ctx, dir, set.Name, debs)
+}
+
+func (c *Cache) unpackInto(ctx context.Context, dir, name string, debs []string) error {
 	start := time.Now()
 	temp, err := c.tempDir()
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer os.RemoveAll(temp)
 	for _, deb := range debs {
 		if out, err := exec.CommandContext(ctx, "dpkg-deb", "-x", deb, temp).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("unpack %s: %w: %s", filepath.Base(deb), err, out)
+			return fmt.Errorf("unpack %s: %w: %s", filepath.Base(deb), err, out)
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", err
+		return err
 	}
-	c.logf("unpacked %s in %s", set.Name, took(start))
-	return dir, os.Rename(temp, dir)
+	c.logf("unpacked %s in %s", name, took(start))
+	return os.Rename(temp, dir)
+}
+
+// lock waits until no other process fills the cache.
+func (c *Cache) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.Create(filepath.Join(c.Dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock the cache: %w", err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil
 }
 
 // key changes whenever a package of the set does.
 func (s Set) key() string {
 	h := sha256.New()
 	for _, p := range s.Packages {
-		io.WriteString(h, p.SHA256)
+		fmt.Fprintln(h, p.SHA256)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:12]
 }

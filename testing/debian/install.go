@@ -36,11 +36,11 @@ func Install(ctx context.Context, log io.Writer, needs ...Need) error {
 	}
 	fmt.Fprintf(log, "read apt's package lists in %s\n", took(start))
 	install := append([]string{"install", "-y", "-q", "--no-install-recommends"}, packages...)
-	plan, err := exec.CommandContext(ctx, "apt-get", append([]string{"-s"}, install...)...).Output()
+	plan, err := exec.CommandContext(ctx, "apt-get", append([]string{"-s"}, install...)...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("ask apt what %s needs: %w", strings.Join(packages, " "), err)
+		return fmt.Errorf("ask apt what %s needs: %w\n%s", strings.Join(packages, " "), err, plan)
 	}
-	fmt.Fprintf(log, "apt will now install: %s\n", strings.Join(planned(plan), " "))
+	fmt.Fprintf(log, "apt installs now: %s\n", strings.Join(planned(plan), " "))
 	start = time.Now()
 	command := append([]string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get"}, install...)
 	if err := asRoot(ctx, command...); err != nil {

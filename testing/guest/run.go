@@ -37,12 +37,12 @@ func run(port *os.File, c job.Command) job.Exit {
 		copyOutput(port, r)
 	}()
 	exit := startAndWait(c, w)
-	w.Close()
+	_ = w.Close()
 	_ = unix.Kill(-1, unix.SIGKILL)
 	select {
 	case <-copied:
 	case <-time.After(5 * time.Second): // a process that no signal reaches still holds the pipe
-		r.Close()
+		_ = r.Close()
 		<-copied
 	}
 	return exit

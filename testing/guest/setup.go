@@ -5,8 +5,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,10 +138,8 @@ func loopbackUp() error {
 
 // installBusybox links busybox's applets into /bin, when the host has put busybox there.
 func installBusybox() error {
-	if _, err := os.Stat("/bin/busybox"); err != nil {
-		return nil
-	}
-	if out, err := exec.Command("/bin/busybox", "--install", "-s", "/bin").CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(context.Background(), "/bin/busybox", "--install", "-s", "/bin").CombinedOutput()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("link busybox: %w: %s", err, out)
 	}
 	return nil

@@ -29,7 +29,7 @@ func TestKernelMachine(t *testing.T) {
 	btf, err := os.Stat("/sys/kernel/btf/vmlinux")
 	require.NoError(t, err)
 	require.Greater(t, btf.Size(), int64(1<<20))
-	out, err := exec.Command("/bin/busybox", "true").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), "/bin/busybox", "true").CombinedOutput()
 	require.NoError(t, err, string(out))
 }
 
@@ -37,7 +37,7 @@ func TestKernelMachine(t *testing.T) {
 func TestKernelPivotRoot(t *testing.T) {
 	Require(t)
 	root := t.TempDir()
-	cmd := exec.Command("/bin/busybox", "unshare", "-m", "/bin/busybox", "sh", "-ec",
+	cmd := exec.CommandContext(t.Context(), "/bin/busybox", "unshare", "-m", "/bin/busybox", "sh", "-ec",
 		`busybox mount -t tmpfs none "$1"; cd "$1"; busybox mkdir old; busybox pivot_root . old`, "sh", root)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))

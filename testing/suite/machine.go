@@ -193,6 +193,5 @@ func (c *converter) close() error {
 	if c.cmd == nil {
 		return nil
 	}
-	c.input.Close()
-	return errors.Join(<-c.read, c.cmd.Wait())
+	return errors.Join(c.input.Close(), <-c.read, c.cmd.Wait())
 }

@@ -107,7 +107,9 @@ func writeEntry(out *bufio.Writer, inode int, name string, e entry) error {
 		inode, unixMode(e.mode), 0, 0, 1, 0, e.size, 0, 0, 0, 0, len(name)+1, 0)
 	out.WriteString(name)
 	out.WriteByte(0)
-	pad(out, 110+len(name)+1)
+	if err := pad(out, 110+len(name)+1); err != nil {
+		return err
+	}
 	if err := copyContent(out, e); err != nil {
 		return err
 	}

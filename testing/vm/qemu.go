@@ -61,9 +61,8 @@ func boot(ctx context.Context, g Guest, dir string) (Result, error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", qemuArgs(g, dir)...)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = io.MultiWriter(g.Console, console), &stderr, []*os.File{w}
-	err = cmd.Start()
-	w.Close()
-	if err != nil {
+	// The machine has its own copy of the writing end: with ours closed, the end of the machine ends the events.
+	if err := errors.Join(cmd.Start(), w.Close()); err != nil {
 		return Result{}, fmt.Errorf("start qemu: %w", err)
 	}
 	watchdog := time.AfterFunc(bootTimeout, func() { kill(ErrBoot) })
@@ -139,7 +138,7 @@ func (s *session) apply(e job.Event, output []byte) error {
 
 // fault says why a machine ended before it was done.
 func (s *session) fault(protocol, exit error, stderr string, console *tail) error {
-	last := "\nthe kernel's last words:\n" + console.lastLines(40)
+	last := "\nthe kernel's last words:\n" + console.lastLines(80)
 	where := fmt.Sprintf("after %d of %d commands", len(s.result.Exits), len(s.commands))
 	switch {
 	case exit != nil:
