@@ -13,6 +13,7 @@ import (
 
 	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/host"
 	"github.com/elastic/cloud-defend/pkg/process"
 )
 
@@ -23,7 +24,7 @@ type Agent struct {
 
 // Static is what all documents of a run have in common.
 type Static struct {
-	Host      Host
+	Host      host.Facts
 	Agent     Agent
 	Namespace string // data_stream.namespace; "default" when empty
 }

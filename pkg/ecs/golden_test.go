@@ -8,8 +8,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/host"
 	"github.com/elastic/cloud-defend/pkg/process"
 )
 
@@ -30,13 +29,12 @@ var (
 	boot     = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 	identity = process.Identity{BootID: "58842e5e-4780-43fa-be88-e935d902266f", PIDNamespace: 4026531836, BootTime: boot}
 	node     = Static{
-		Host: Host{
-			ID: "0123456789abcdef0123456789abcdef", Name: "node-1.example.com", Hostname: "node-1", Architecture: "amd64",
-			BootID: identity.BootID, PIDNamespace: identity.PIDNamespace,
-			IPs:  []netip.Addr{netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")},
-			MACs: []net.HardwareAddr{{0x02, 0x42, 0xac, 0x11, 0x00, 0x0a}},
-			OS: OS{Family: "debian", Full: "Debian GNU/Linux 12 (bookworm)", Kernel: "6.1.0-9-amd64", Name: "Debian GNU/Linux",
-				Platform: "debian", Version: "12 (bookworm)"},
+		Host: host.Facts{
+			BootID: identity.BootID, PIDNamespace: identity.PIDNamespace, Hostname: "node-1",
+			MachineID: "0123456789abcdef0123456789abcdef", Architecture: "x86_64",
+			IPs: []string{"192.0.2.7", "2001:db8::7"}, MACs: []string{"02-42-AC-11-00-0A"},
+			OS: host.OS{Type: "linux", Family: "debian", Platform: "debian", Name: "Debian GNU/Linux", Version: "12 (bookworm)",
+				Kernel: "6.1.0-9-amd64 #1 SMP"},
 		},
 		Agent: Agent{ID: "2ad26c31-5f1f-4e31-9b57-9b0b5bd1a3c4", EphemeralID: "e1", Name: "node-1", Version: "0.1.0"},
 	}

@@ -5,31 +5,16 @@
 package ecs
 
 import (
-	"net"
-	"net/netip"
+	"strings"
+
+	"github.com/elastic/cloud-defend/pkg/host"
 )
 
-// Host is what documents say about the node. Members that are not known are
-// left out.
-type Host struct {
-	ID, Name, Hostname, Architecture string
-	BootID                           string
-	PIDNamespace                     uint64 // inode number of the initial pid namespace
-	IPs                              []netip.Addr
-	MACs                             []net.HardwareAddr
-	OS                               OS
-}
-
-// OS is the operating system of the node.
-type OS struct {
-	Family, Full, Kernel, Name, Platform, Version string
-}
-
-func (b *Builder) host(h *Host) {
+func (b *Builder) host(h *host.Facts) {
 	e := &b.enc
 	m := e.open("host")
-	e.str("id", h.ID)
-	e.str("name", h.Name)
+	e.str("id", h.MachineID)
+	e.str("name", h.Hostname)
 	e.str("hostname", h.Hostname)
 	e.str("architecture", h.Architecture)
 	boot := e.open("boot")
@@ -38,37 +23,16 @@ func (b *Builder) host(h *Host) {
 	if h.PIDNamespace != 0 {
 		e.decimal("pid_ns_ino", h.PIDNamespace)
 	}
-	e.strs("ip", texts(h.IPs, netip.Addr.String))
-	e.strs("mac", texts(h.MACs, ecsMAC))
+	e.strs("ip", h.IPs)
+	e.strs("mac", h.MACs)
 	os := e.open("os")
-	e.str("type", "linux")
+	e.str("type", "linux") // whatever is known of the rest: rules ask for it
 	e.str("family", h.OS.Family)
-	e.str("full", h.OS.Full)
+	e.str("full", strings.TrimSpace(h.OS.Name+" "+h.OS.Version))
 	e.str("kernel", h.OS.Kernel)
 	e.str("name", h.OS.Name)
 	e.str("platform", h.OS.Platform)
 	e.str("version", h.OS.Version)
 	e.close(os)
 	e.close(m)
-}
-
-func texts[T any](values []T, text func(T) string) []string {
-	list := make([]string, len(values))
-	for i, v := range values {
-		list[i] = text(v)
-	}
-	return list
-}
-
-// ecsMAC writes an address as ECS wants it: RFC 7042, AA-BB-CC-DD-EE-FF.
-func ecsMAC(a net.HardwareAddr) string {
-	const digits = "0123456789ABCDEF"
-	var b []byte
-	for i, octet := range a {
-		if i > 0 {
-			b = append(b, '-')
-		}
-		b = append(b, digits[octet>>4], digits[octet&15])
-	}
-	return string(b)
 }

@@ -64,26 +64,18 @@ func appendMessage(b []byte, s *subject) []byte {
 	return b
 }
 
-// actorName is the program that acted: for a fork the parent, for an exec the
-// image that is or would be replaced.
+// actorName is the program that acted: for an exec the image that is or would
+// be replaced. The child of a fork still has its parent's.
 func actorName(s *subject) string {
 	p := s.lineage.Process
 	name := p.Name
-	switch {
-	case s.ev.Kind == event.Exec && p.Previous != nil:
+	if s.ev.Kind == event.Exec && p.Previous != nil {
 		name = path.Base(p.Previous.Executable.Name)
-	case forked(s.ev) && s.lineage.Parent != nil:
-		name = s.lineage.Parent.Name
 	}
 	if name == "" {
 		return "process " + strconv.FormatUint(uint64(p.PID), 10)
 	}
 	return name
-}
-
-// forked says whether the event's task is the child of a fork.
-func forked(ev *event.Event) bool {
-	return ev.Kind == event.Fork && ev.Outcome != event.OutcomeRefused
 }
 
 const shortID = 12 // digits by which tools name a container
@@ -105,7 +97,7 @@ func appendObject(b []byte, s *subject) []byte {
 	ev := s.ev
 	switch ev.Action {
 	case event.ActionFork:
-		if forked(ev) {
+		if ev.Outcome != event.OutcomeRefused {
 			b = append(b, " process "...)
 			b = strconv.AppendUint(b, uint64(ev.Task.PID), 10)
 		}
