@@ -19,8 +19,9 @@ const (
 	// Fork: Task is the child, Parent the process that forked. A refused
 	// fork has no child: Task is the process that tried.
 	Fork Kind = iota + 1
-	// Exec: Task is the process after the exec, or, when the exec was
-	// refused, the process that tried, with the image it kept in Previous.
+	// Exec: Task is the process after the exec, and Path and Executable are
+	// its image. When the exec was refused, Task is the process that tried,
+	// Path the image it asked for and Executable the one it kept.
 	Exec
 	// Exit: the last thread of Task ended.
 	Exit
@@ -99,8 +100,7 @@ type Event struct {
 	Path     Path
 	PathFrom Path
 	FileMode uint32 // st_mode of the object where it exists, else the requested mode
-	// Executable is the running image of Task: the one after an Exec, the
-	// one that tried a file operation, the one a refused Exec kept.
+	// Executable is the running image of Task.
 	Executable Path
 	// Args is argv of an Exec; ArgsCut says that the kernel had more.
 	Args    []string
@@ -190,9 +190,10 @@ type Decision struct {
 	// response bits are an upper bound, to be settled with real metadata.
 	Unresolved bool
 	// ContainerMay are the selector bits that survived everything but the
-	// container conditions: what settling needs. Path-unresolved selectors
-	// are counted as matching.
-	ContainerMay uint64
+	// container conditions: what settling needs. Selectors whose path could
+	// not be resolved count as matching. ContainerMayFrom is the same for
+	// PathFrom, whose operation is judged apart; 0 where only Path is judged.
+	ContainerMay, ContainerMayFrom uint64
 	// Spared: a block response fired, and the operation was let through
 	// because it was the component's own.
 	Spared bool

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/*
+ * Operations on files: creation, open for writing, truncation, mode change,
+ * rename, link and removal, each before it happens. Reading is not seen. A
+ * write is seen where its descriptor is opened, not at each write(2).
+ *
+ * Every body exists twice: as lsm/ where BPF LSM is in the kernel's list, and
+ * as fmod_ret/ on the LSM call's own wrapper where it is not. The loader keeps
+ * the one that the self-test saw refuse.
+ */
+
+#define UNWRAP(...) __VA_ARGS__
+
+#define DECIDE(hook, call, id, params, args) \
+	SEC("lsm/" #hook)                    \
+	int BPF_PROG(l_##id, UNWRAP params)  \
+	{                                    \
+		return on_##id args;         \
+	}                                    \
+	SEC("fmod_ret/" #call)               \
+	int BPF_PROG(m_##id, UNWRAP params)  \
+	{                                    \
+		return on_##id args;         \
+	}
+
+/* Creations reported by path_mknod of a name that open(2) had not looked up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64); /* pid_tgid */
+	__type(value, struct pending);
+} creations SEC(".maps");
+
+/* Opens with O_TRUNC whose truncation hook comes next in the same call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64); /* pid_tgid */
+	__type(value, struct opened);
+} truncating SEC(".maps");
+
+static __always_inline bool is_executable(umode_t mode)
+{
+	return (mode & S_IFMT) == S_IFREG && (mode & 0111);
+}
+
+static __always_inline __u32 op_create(umode_t mode)
+{
+	return is_executable(mode) ? OP_CREATE_EXECUTABLE : OP_CREATE;
+}
+
+static __always_inline __u32 op_modify(umode_t mode)
+{
+	return is_executable(mode) ? OP_MODIFY_EXECUTABLE : OP_MODIFY;
+}
+
+/*
+ * Read by copy: 6.12's verifier takes the inode of a dentry for non-NULL and
+ * drops the test that tells a negative dentry.
+ */
+static __always_inline struct inode *dentry_inode(struct dentry *dentry)
+{
+	return BPF_CORE_READ(dentry, d_inode);
+}
+
+static __always_inline umode_t inode_mode(struct inode *inode)
+{
+	return inode ? BPF_CORE_READ(inode, i_mode) : 0;
+}
+
+/*
+ * Terminals and the devices that swallow or give bytes without keeping any
+ * are no files to modify, though every shell opens them for writing.
+ */
+static __always_inline bool is_stream_device(struct inode *inode)
+{
+	__u32 rdev, major, minor;
+
+	if ((inode_mode(inode) & S_IFMT) != S_IFCHR)
+		return false;
+	rdev = BPF_CORE_READ(inode, i_rdev);
+	major = rdev >> 20;
+	minor = rdev & 0xfffff;
+	if (major == 1) /* null, zero, full, random, urandom */
+		return minor == 3 || minor == 5 || minor == 7 || minor == 8 || minor == 9;
+	return major == 4 || major == 5 || (major >= 136 && major <= 143);
+}
+
+/* Sends the record of a request that fired. Returns what the hook returns. */
+static __noinline int file_report(struct scratch *s, __u32 index, const struct request *q,
+				       __u32 flags)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct file *exe = task_exe(task);
+	bool refused = decide_refuse(s);
+	__u64 id = bpf_get_current_pid_tgid();
+
+	s->record.kind = KIND_FILE;
+	s->record.hook = q->hook;
+	s->record.action = q->action;
+	s->record.operation = q->operation != NO_OPERATION ? q->operation : q->from_operation;
+	s->record.mode = q->mode;
+	s->record.flags |= flags;
+	s->record.time = bpf_ktime_get_boot_ns();
+	task_fill(&s->record.task, task);
+	s->record.path_len = string_path(s, index, q->mnt, q->dentry, &s->record.path_flags);
+	if (q->from_dentry)
+		s->record.from_len = string_path(s, index, q->from_mnt, q->from_dentry,
+						 &s->record.from_flags);
+	if (exe)
+		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
+	if (flags & RECORD_TENTATIVE) {
+		struct pending pending = {
+			.time = s->record.time,
+			.alert = s->record.alert || s->record.block,
+			.block = refused ? s->record.block : 0,
+			.revision = s->record.revision,
+		};
+
+		bpf_map_update_elem(&creations, &id, &pending, BPF_ANY);
+	} else if (refused) {
+		denials_count(s->record.revision, RULES_FILE, s->record.block);
+	}
+	event_submit(s, s->record.alert || s->record.block);
+	scratch_release(s);
+	return refused ? -EPERM : 0;
+}
+
+static __always_inline int file_decide(const struct request *q, __u32 flags)
+{
+	struct scratch *s;
+	__u32 index;
+
+	s = decide(q, &index);
+	return s ? file_report(s, index, q, flags) : 0;
+}
+
+/* Tells what became of a tentative creation of this thread. */
+static __always_inline void creation_settle(__u32 outcome)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct pending *pending = bpf_map_lookup_elem(&creations, &id);
+	struct record *r;
+	bool alert;
+
+	if (!pending)
+		return;
+	if (outcome == OUTCOME_REFUSED)
+		denials_count(pending->revision, RULES_FILE, pending->block);
+	alert = pending->alert;
+	r = alert ? bpf_ringbuf_reserve(&alerts, sizeof(*r), 0) :
+		    bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+	if (r) {
+		__builtin_memset(r, 0, sizeof(*r));
+		r->size = sizeof(*r);
+		r->kind = KIND_SETTLE;
+		r->outcome = outcome;
+		r->time = pending->time;
+		r->task.tid = id;
+		bpf_ringbuf_submit(r, 0);
+	} else {
+		count(alert ? COUNT_LOST_ALERTS : COUNT_LOST_EVENTS);
+	}
+	bpf_map_delete_elem(&creations, &id);
+}
+
+/*
+ * path_mknod: every creation of a name by open(2), mknod(2) and bind(2), in
+ * 5.10 and later. It is the only place where a creation can be refused: at
+ * file_open the inode exists already. open(2) of a name that is not cached
+ * calls it before the file system is asked whether the file exists, and then
+ * ignores its answer if it does; such a record is tentative.
+ */
+static __always_inline int on_mknod(const struct path *dir, struct dentry *dentry,
+					 umode_t mode)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = HOOK_PATH_MKNOD,
+		.action = ACTION_CREATION,
+		.from_operation = NO_OPERATION,
+		.mnt = BPF_CORE_READ(dir, mnt),
+		.dentry = dentry,
+	};
+
+	if (canary_sings(HOOK_PATH_MKNOD))
+		return -EPERM;
+	if (!(mode & S_IFMT))
+		mode |= S_IFREG;
+	/* POSIX ACLs make the file system apply the umask later */
+	q.mode = mode & ~(BPF_CORE_READ(task, fs, umask) & 0777);
+	q.operation = op_create(q.mode);
+	return file_decide(&q, dentry_in_lookup(dentry) ? RECORD_TENTATIVE : 0);
+}
+
+/*
+ * file_open: every open(2) of an existing file, after the kernel's own
+ * permission checks, before the caller has the descriptor.
+ */
+static __always_inline int on_open(struct file *file)
+{
+	fmode_t mode = BPF_CORE_READ(file, f_mode);
+	unsigned int flags = BPF_CORE_READ(file, f_flags);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = HOOK_FILE_OPEN,
+		.action = ACTION_OPEN,
+		.from_operation = NO_OPERATION,
+	};
+	__u64 id;
+	int ret;
+
+	if (canary_sings(HOOK_FILE_OPEN))
+		return -EPERM;
+	if (!(mode & FMODE_WRITE) && !(mode & FMODE_CREATED))
+		return 0;
+	if (mode & FMODE_CREATED) {
+		creation_settle(OUTCOME_SUCCESS);
+		return 0; /* path_mknod judged it */
+	}
+	creation_settle(OUTCOME_VOID);
+	if ((flags & __O_TMPFILE) || is_stream_device(inode))
+		return 0;
+	q.mnt = BPF_CORE_READ(file, f_path.mnt);
+	q.dentry = BPF_CORE_READ(file, f_path.dentry);
+	q.mode = inode_mode(inode);
+	q.operation = op_modify(q.mode);
+	ret = file_decide(&q, 0);
+	if (!ret && (flags & O_TRUNC)) {
+		struct opened opened = {
+			.inode = BPF_CORE_READ(inode, i_ino),
+			.device = BPF_CORE_READ(inode, i_sb, s_dev),
+		};
+
+		id = bpf_get_current_pid_tgid();
+		bpf_map_update_elem(&truncating, &id, &opened, BPF_ANY);
+	}
+	return ret;
+}
+
+/* Whether the truncation belongs to the open that this thread is in. */
+static __always_inline bool is_part_of_open(struct inode *inode)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct opened *opened = bpf_map_lookup_elem(&truncating, &id);
+	bool same;
+
+	if (!opened)
+		return false;
+	same = opened->inode == BPF_CORE_READ(inode, i_ino) &&
+	       opened->device == BPF_CORE_READ(inode, i_sb, s_dev);
+	bpf_map_delete_elem(&truncating, &id);
+	return same;
+}
+
+static __always_inline int truncate_decide(__u32 hook, const struct path *path)
+{
+	struct dentry *dentry = BPF_CORE_READ(path, dentry);
+	struct inode *inode = dentry_inode(dentry);
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = hook,
+		.action = ACTION_MODIFICATION,
+		.from_operation = NO_OPERATION,
+		.mnt = BPF_CORE_READ(path, mnt),
+		.dentry = dentry,
+		.mode = inode_mode(inode),
+	};
+
+	if (canary_sings(hook))
+		return -EPERM;
+	if (is_part_of_open(inode))
+		return 0;
+	q.operation = op_modify(q.mode);
+	return file_decide(&q, 0);
+}
+
+/*
+ * path_truncate: truncate(2), and before 6.2 ftruncate(2) and O_TRUNC too.
+ * Since 6.2 (3350607dc563) those two come to file_truncate.
+ */
+static __always_inline int on_truncate(const struct path *path)
+{
+	return truncate_decide(HOOK_PATH_TRUNCATE, path);
+}
+
+static __always_inline int on_ftruncate(struct file *file)
+{
+	return truncate_decide(HOOK_FILE_TRUNCATE, &file->f_path);
+}
+
+/* path_chmod: chmod(2) and its kin, before the check that the caller may. */
+static __always_inline int on_chmod(const struct path *path, umode_t mode)
+{
+	struct dentry *dentry = BPF_CORE_READ(path, dentry);
+	umode_t old = inode_mode(dentry_inode(dentry));
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = HOOK_PATH_CHMOD,
+		.action = ACTION_MODIFICATION,
+		.from_operation = NO_OPERATION,
+		.mnt = BPF_CORE_READ(path, mnt),
+		.dentry = dentry,
+	};
+
+	if (canary_sings(HOOK_PATH_CHMOD))
+		return -EPERM;
+	if ((old & S_IFMT) == S_IFDIR)
+		return 0;
+	q.mode = (old & S_IFMT) | (mode & 07777);
+	if (is_executable(old))
+		q.operation = OP_MODIFY_EXECUTABLE;
+	else
+		q.operation = is_executable(q.mode) ? OP_CREATE_EXECUTABLE : OP_MODIFY;
+	return file_decide(&q, 0);
+}
+
+/*
+ * path_rename: the new name comes into being, or its file is replaced, and the
+ * old name goes. One event for both ends. The flags argument came with 5.19
+ * (100f59d96405); before, an exchange calls the hook a second time with the
+ * ends swapped.
+ */
+static __always_inline int on_rename(const struct path *old_dir, struct dentry *old,
+					  const struct path *new_dir, struct dentry *new)
+{
+	umode_t mode = inode_mode(dentry_inode(old));
+	struct inode *replaced = dentry_inode(new);
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = HOOK_PATH_RENAME,
+		.action = ACTION_RENAME,
+		.from_operation = OP_DELETE,
+		.mode = mode,
+		.mnt = BPF_CORE_READ(new_dir, mnt),
+		.dentry = new,
+		.from_mnt = BPF_CORE_READ(old_dir, mnt),
+		.from_dentry = old,
+	};
+
+	if (canary_sings(HOOK_PATH_RENAME))
+		return -EPERM;
+	if (replaced)
+		q.operation = op_modify(inode_mode(replaced));
+	else
+		q.operation = op_create(mode);
+	return file_decide(&q, 0);
+}
+
+static __always_inline int on_link(struct dentry *old, const struct path *new_dir,
+					struct dentry *new)
+{
+	umode_t mode = inode_mode(dentry_inode(old));
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = HOOK_PATH_LINK,
+		.action = ACTION_LINK,
+		.operation = op_create(mode),
+		.from_operation = NO_OPERATION,
+		.mode = mode,
+		.mnt = BPF_CORE_READ(new_dir, mnt),
+		.dentry = new,
+		.from_mnt = BPF_CORE_READ(new_dir, mnt), /* link(2) stays on one mount */
+		.from_dentry = old,
+	};
+
+	if (canary_sings(HOOK_PATH_LINK))
+		return -EPERM;
+	return file_decide(&q, 0);
+}
+
+static __always_inline int on_unlink(const struct path *dir, struct dentry *dentry)
+{
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = HOOK_PATH_UNLINK,
+		.action = ACTION_DELETION,
+		.operation = OP_DELETE,
+		.from_operation = NO_OPERATION,
+		.mode = inode_mode(dentry_inode(dentry)),
+		.mnt = BPF_CORE_READ(dir, mnt),
+		.dentry = dentry,
+	};
+
+	if (canary_sings(HOOK_PATH_UNLINK))
+		return -EPERM;
+	return file_decide(&q, 0);
+}
+
+DECIDE(path_mknod, security_path_mknod, mknod, (const struct path *dir, struct dentry *dentry, umode_t mode),
+       (dir, dentry, mode))
+DECIDE(file_open, security_file_open, open, (struct file *file), (file))
+DECIDE(path_truncate, security_path_truncate, truncate, (const struct path *path), (path))
+DECIDE(file_truncate, security_file_truncate, ftruncate, (struct file *file), (file))
+DECIDE(path_chmod, security_path_chmod, chmod, (const struct path *path, umode_t mode), (path, mode))
+DECIDE(path_rename, security_path_rename, rename,
+       (const struct path *old_dir, struct dentry *old, const struct path *new_dir,
+	struct dentry *new),
+       (old_dir, old, new_dir, new))
+DECIDE(path_link, security_path_link, link, (struct dentry *old, const struct path *new_dir, struct dentry *new),
+       (old, new_dir, new))
+DECIDE(path_unlink, security_path_unlink, unlink, (const struct path *dir, struct dentry *dentry), (dir, dentry))
+
+/*
+ * The end of open(2), for creations that path_mknod could not tell from opens
+ * of an existing file: with our own error, the name did not exist and was
+ * refused; with any other, nothing happened.
+ */
+SEC("fexit/do_filp_open")
+int BPF_PROG(x_open, int dfd, struct filename *name, const struct open_flags *op, long ret)
+{
+	__u64 id = bpf_get_current_pid_tgid();
+	struct pending *pending = bpf_map_lookup_elem(&creations, &id);
+
+	if (!pending)
+		return 0;
+	creation_settle(pending->block && ret == -EPERM ? OUTCOME_REFUSED : OUTCOME_UNKNOWN);
+	return 0;
+}

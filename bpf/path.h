@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/*
+ * Paths. A path is the chain of dentries and mounts from the file up to the
+ * root of its mount namespace. The task's own root (fs->root) plays no part:
+ * chroot(2) moves it, and chroot is in the default capabilities of containers.
+ *
+ * The functions are global so that the verifier looks at each once, whatever
+ * the number of callers. Before 5.13 such a function takes numbers only, hence
+ * the index of a scratch slot instead of a pointer.
+ *
+ * A name is packed into one word, its length in the top byte: kernel
+ * addresses have all ones there, with five-level page tables too.
+ */
+#ifndef CLOUD_DEFEND_PATH_H
+#define CLOUD_DEFEND_PATH_H
+
+#define NAME_TOP 0xff00000000000000ULL
+#define MAX_MOUNTS 64 /* crossed by one path */
+
+static __always_inline struct mount *mount_of(struct vfsmount *mnt)
+{
+	return (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+}
+
+static __always_inline void walk_enter_mount(struct scratch *s, struct mount *m)
+{
+	s->mount = (__u64)m;
+	s->mount_root = (__u64)BPF_CORE_READ(m, mnt.mnt_root);
+}
+
+/* Aims the next path_climb at a file. */
+static __always_inline void walk_start(struct scratch *s, struct vfsmount *mnt,
+				       struct dentry *dentry)
+{
+	struct mount *m = mount_of(mnt);
+
+	s->dentry = (__u64)dentry;
+	walk_enter_mount(s, m);
+	s->first_mount = s->top_mount = (__u64)m;
+	s->depth = s->length = s->path_flags = 0;
+}
+
+/* Mounts that a runtime makes for the system, not a user for his data. */
+static __always_inline bool is_system_mount(struct scratch *s, struct mount *m)
+{
+	__u64 top = s->names[(s->depth - 1) & (MAX_COMPONENTS - 1)];
+	__u32 name = 0;
+
+	switch (BPF_CORE_READ(m, mnt.mnt_sb, s_magic)) {
+	case 0x9fa0: /* proc */
+	case 0x62656572: /* sysfs */
+	case 0x27e0eb: /* cgroup */
+	case 0x63677270: /* cgroup2 */
+	case 0x1cd1: /* devpts */
+	case 0x19800202: /* mqueue */
+	case 0x64626720: /* debugfs */
+	case 0x74726163: /* tracefs */
+	case 0x73636673: /* securityfs */
+	case 0xcafe4a11: /* bpf */
+		return true;
+	}
+	/* /dev and /dev/shm are tmpfs, as many a volume is */
+	if (top >> 56 != 3)
+		return false;
+	bpf_probe_read_kernel(&name, 3, (void *)(top | NAME_TOP));
+	return name == ('d' | 'e' << 8 | 'v' << 16);
+}
+
+/* The walk ended at a mount that is its own parent: which namespace is it in? */
+static __always_inline void walk_end(volatile struct scratch *s, struct mount *end)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct mount *first = (void *)s->first_mount;
+	__u64 ns = (__u64)BPF_CORE_READ(end, mnt_ns);
+	struct inode *inode;
+
+	if (ns >= (__u64)-4095LL) { /* MNT_NS_INTERNAL: memfd, layers under an overlay */
+		s->path_flags |= PATH_INTERNAL;
+		return;
+	}
+	if (!ns) { /* detached by umount(MNT_DETACH) */
+		s->path_flags |= PATH_UNRESOLVED;
+		return;
+	}
+	if (ns != (__u64)BPF_CORE_READ(task, nsproxy, mnt_ns))
+		s->path_flags |= PATH_FOREIGN;
+	if (s->first_mount == s->top_mount || is_system_mount((void *)s, first))
+		return;
+	inode = BPF_CORE_READ(first, mnt.mnt_root, d_inode);
+	s->path_flags |= PATH_VOLUME;
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) == S_IFREG)
+		s->path_flags |= PATH_VOLUME_FILE;
+}
+
+/*
+ * The loops below are cut in two, STRIDE steps in a function of their own: the
+ * verifier walks a loop step by step, but a global function only once, so a
+ * path of MAX_COMPONENTS costs it STRIDE steps plus the number of strides.
+ */
+#define STRIDE 64
+
+/* One step up. Returns 1 at the end of the walk. */
+static __always_inline int climb_step(volatile struct scratch *s)
+{
+	struct dentry *dentry = (void *)s->dentry;
+	struct {
+		struct dentry *parent;
+		struct qstr name;
+	} link;
+	struct mount *m, *above;
+	__u32 depth, len;
+
+	if ((__u64)dentry == s->mount_root) {
+		m = (void *)s->mount;
+		above = BPF_CORE_READ(m, mnt_parent);
+		if (above == m) {
+			walk_end(s, m);
+			return 1;
+		}
+		s->dentry = (__u64)BPF_CORE_READ(m, mnt_mountpoint);
+		walk_enter_mount((void *)s, above);
+		/*
+		 * A mount that covers the very root of the one below continues
+		 * "/"; any other hangs somewhere inside.
+		 */
+		if (s->dentry != s->mount_root)
+			s->top_mount = (__u64)above;
+		return 0;
+	}
+	/* d_parent and d_name are neighbours since 2.6.38: one read. */
+	if (bpf_core_field_offset(struct dentry, d_name) -
+		    bpf_core_field_offset(struct dentry, d_parent) ==
+	    sizeof(void *)) {
+		bpf_probe_read_kernel(&link, sizeof(link),
+				      (void *)dentry +
+					      bpf_core_field_offset(struct dentry, d_parent));
+	} else {
+		link.parent = BPF_CORE_READ(dentry, d_parent);
+		link.name.hash_len = BPF_CORE_READ(dentry, d_name.hash_len);
+		link.name.name = BPF_CORE_READ(dentry, d_name.name);
+	}
+	depth = s->depth;
+	if (link.parent == dentry || depth >= MAX_COMPONENTS) {
+		/* not connected to the mount's root, or too deep */
+		s->path_flags |= PATH_UNRESOLVED;
+		return 1;
+	}
+	len = (link.name.hash_len >> 32) & 0xff;
+	s->names[depth & (MAX_COMPONENTS - 1)] =
+		((__u64)link.name.name & ~NAME_TOP) | (__u64)len << 56;
+	s->depth = depth + 1;
+	s->length += len + 1;
+	s->dentry = (__u64)link.parent;
+	return 0;
+}
+
+__noinline int path_climb_stride(__u32 index)
+{
+	volatile struct scratch *s = scratch_at(index);
+
+	if (!s)
+		return 1;
+	for (__u32 i = 0; i < STRIDE; i++)
+		if (climb_step(s))
+			return 1;
+	return 0;
+}
+
+/*
+ * Climbs from where walk_start aimed to the root of the mount namespace and
+ * collects the names on the way. Sets depth, length and path_flags. Returns 0;
+ * a path that has no root, or more components than fit, is PATH_UNRESOLVED.
+ */
+__noinline int path_climb(__u32 index)
+{
+	volatile struct scratch *s;
+
+	for (__u32 i = 0; i < (MAX_COMPONENTS + MAX_MOUNTS) / STRIDE; i++)
+		if (path_climb_stride(index))
+			return 0;
+	s = scratch_at(index);
+	if (s)
+		s->path_flags |= PATH_UNRESOLVED;
+	return 0;
+}
+
+/* Appends the names from s->next down to the leaf. Returns 1 at the end. */
+__noinline int path_append_stride(__u32 index)
+{
+	volatile struct scratch *s = scratch_at(index);
+	__u32 at, len, next;
+	__u64 name;
+
+	if (!s)
+		return 1;
+	for (__u32 i = 0; i < STRIDE; i++) {
+		next = s->next;
+		at = s->used;
+		if (!next || at >= MAX_DATA)
+			return 1;
+		s->next = next - 1;
+		name = s->names[(next - 1) & (MAX_COMPONENTS - 1)];
+		len = name >> 56;
+		if (s->left > MAX_PATH) {
+			s->left -= len + 1;
+			s->path_flags |= PATH_TRUNCATED;
+			continue;
+		}
+		at &= MAX_DATA - 1;
+		s->data[at] = '/';
+		bpf_probe_read_kernel((void *)&s->data[at + 1], len & 0xff,
+				      (void *)(name | NAME_TOP));
+		s->used = at + 1 + len;
+	}
+	return 0;
+}
+
+/*
+ * Appends the path that was climbed last to the record's strings and returns
+ * its length. A path longer than MAX_PATH keeps its tail.
+ */
+__noinline int path_append(__u32 index)
+{
+	volatile struct scratch *s = scratch_at(index);
+	__u32 start;
+
+	if (!s)
+		return 0;
+	start = s->used;
+	if (start >= MAX_DATA)
+		return 0;
+	s->left = s->length;
+	s->next = s->depth;
+	if (!s->depth) {
+		s->data[start & (MAX_DATA - 1)] = '/';
+		s->used = start + 1;
+		return 1;
+	}
+	for (__u32 i = 0; i < MAX_COMPONENTS / STRIDE; i++)
+		if (path_append_stride(index))
+			break;
+	return s->used - start;
+}
+
+#endif

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/* Everything that runs in the kernel, one object: this is its table of contents. */
+
+#include "kernel.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+#include "types.h"
+#include "compat.h"
+#include "event.h"
+#include "path.h"
+#include "rules.h"
+#include "cgroup.h"
+#include "task.h"
+#include "decide.h"
+
+#include "file.bpf.c"
+#include "process.bpf.c"
+#include "cgroup.bpf.c"
+
+/* clang leaves out of BTF what only C names; Go names these too. */
+#define FOR_GO(type, name) const type *btf_##name __attribute__((unused))
+
+FOR_GO(struct record, record);
+FOR_GO(enum limits, limits);
+FOR_GO(enum kind, kind);
+FOR_GO(enum hook, hook);
+FOR_GO(enum action, action);
+FOR_GO(enum outcome, outcome);
+FOR_GO(enum scope_state, scope_state);
+FOR_GO(enum path_flag, path_flag);
+FOR_GO(enum record_flag, record_flag);
+FOR_GO(enum counter, counter);
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

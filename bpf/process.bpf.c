@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/*
+ * Processes. Every fork, exec and end on the machine is recorded, whatever the
+ * policy says, because a process is explained by its ancestors; the policy
+ * adds verdicts to those of containers. Threads are not processes here.
+ */
+
+/* The fork or exec of a container's process, judged by the image at path. */
+static __always_inline int process_decide(struct request *q, struct file *image, __u32 *index,
+					  struct scratch **s)
+{
+	if (!image)
+		return 0;
+	q->mnt = BPF_CORE_READ(image, f_path.mnt);
+	q->dentry = BPF_CORE_READ(image, f_path.dentry);
+	*s = decide(q, index);
+	return *s != 0;
+}
+
+/* argv that an execve was called with, of a task that has not changed image. */
+static __always_inline void string_argv(struct scratch *s, const char *const *argv)
+{
+	__u32 start = s->used, at;
+	const char *arg;
+	long n;
+
+	for (int i = 0; i < 64; i++) {
+		arg = 0;
+		if (bpf_probe_read_user(&arg, sizeof(arg), &argv[i]) || !arg)
+			break;
+		at = *(volatile __u32 *)&s->used;
+		if (at >= MAX_DATA || at - start > MAX_ARGS - 1024) {
+			s->record.flags |= RECORD_ARGS_CUT;
+			break;
+		}
+		n = bpf_probe_read_user_str(&s->data[at & (MAX_DATA - 1)], 1024, arg);
+		if (n <= 0)
+			break;
+		s->used = at + (n & 2047);
+		if (i == 63)
+			s->record.flags |= RECORD_ARGS_CUT;
+	}
+	s->record.args_len = s->used - start;
+}
+
+/* Refused forks and execs are reported here; allowed ones by the tracepoints. */
+static __noinline int process_refuse(struct scratch *s, __u32 index, const struct request *q,
+					  bool exec)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct file *exe = task_exe(task);
+	const char *const *argv;
+
+	if (!decide_refuse(s)) {
+		scratch_release(s);
+		return 0;
+	}
+	denials_count(s->record.revision, RULES_PROCESS, s->record.block);
+	s->record.kind = exec ? KIND_EXEC : KIND_FORK;
+	s->record.hook = q->hook;
+	s->record.action = q->action;
+	s->record.operation = q->operation;
+	s->record.mode = q->mode;
+	s->record.time = bpf_ktime_get_boot_ns();
+	task_fill(&s->record.task, task);
+	s->record.path_len = string_path(s, index, q->mnt, q->dentry, &s->record.path_flags);
+	if (exec && exe)
+		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
+	if (exec) {
+		argv = execve_argv(task);
+		if (argv)
+			string_argv(s, argv);
+	}
+	event_submit(s, true);
+	scratch_release(s);
+	return -EPERM;
+}
+
+/*
+ * task_alloc: the parent's side of clone(2), before the child runs. The child
+ * has no name yet, so the record's task is the parent.
+ */
+static __always_inline int on_fork(struct task_struct *child, unsigned long flags)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct request q = {
+		.type = RULES_PROCESS,
+		.hook = HOOK_TASK_ALLOC,
+		.action = ACTION_FORK,
+		.operation = OP_FORK,
+		.from_operation = NO_OPERATION,
+	};
+	struct scratch *s = 0;
+	struct policy *p;
+	__u32 index;
+
+	if (flags & CLONE_THREAD)
+		return 0;
+	if (canary_sings(HOOK_TASK_ALLOC))
+		return -EPERM;
+	p = policy_current();
+	if (!p || !p->tables[RULES_PROCESS].block)
+		return 0;
+	if (!process_decide(&q, task_exe(task), &index, &s) || !s)
+		return 0;
+	return process_refuse(s, index, &q, false);
+}
+
+/*
+ * bprm_check_security: once for the named file and once more for each
+ * interpreter; any of them can be refused. The old image is still running.
+ */
+static __always_inline int on_exec(struct linux_binprm *bprm)
+{
+	struct file *file = BPF_CORE_READ(bprm, file);
+	struct request q = {
+		.type = RULES_PROCESS,
+		.hook = HOOK_BPRM_CHECK,
+		.action = ACTION_EXEC,
+		.operation = OP_EXEC,
+		.from_operation = NO_OPERATION,
+		.mode = inode_mode(BPF_CORE_READ(file, f_inode)),
+	};
+	struct scratch *s = 0;
+	struct policy *p;
+	__u32 index;
+
+	if (canary_sings(HOOK_BPRM_CHECK))
+		return -EPERM;
+	p = policy_current();
+	if (!p || !p->tables[RULES_PROCESS].block)
+		return 0;
+	if (!process_decide(&q, file, &index, &s) || !s)
+		return 0;
+	return process_refuse(s, index, &q, true);
+}
+
+DECIDE(task_alloc, security_task_alloc, fork, (struct task_struct *child, unsigned long flags),
+       (child, flags))
+DECIDE(bprm_check_security, security_bprm_check, exec, (struct linux_binprm *bprm), (bprm))
+
+/*
+ * Judges what has happened, for its log and alert responses: scratch memory
+ * with the verdict where something fired, else empty scratch memory with the
+ * scope. NULL when no slot is free.
+ */
+static __always_inline struct scratch *lifecycle_begin(struct request *q, struct file *image,
+						       __u32 *index)
+{
+	struct scratch *s = 0;
+
+	if (process_decide(q, image, index, &s) && s) {
+		/* allowed to happen, so nothing here was refused */
+		s->record.block = 0;
+		return s;
+	}
+	s = scratch_claim(index);
+	if (s) {
+		struct scope scope = {};
+		struct policy *p = policy_current();
+
+		if (p)
+			scope_resolve(p, RULES_PROCESS, &scope);
+		s->record.scope = scope.state;
+		s->record.scope_cgroup = scope.cgroup;
+		if (p)
+			s->record.revision = p->revision;
+		return s;
+	}
+	count(COUNT_LOST_EVENTS);
+	return 0;
+}
+
+/*
+ * An alert goes to both rings: the events ring has every process in order,
+ * the alerts ring what must not be lost.
+ */
+static __always_inline void lifecycle_submit(struct scratch *s)
+{
+	if (s->record.alert)
+		event_submit(s, true);
+	event_submit(s, false);
+	scratch_release(s);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(t_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct request q = {
+		.type = RULES_PROCESS,
+		.hook = HOOK_SCHED_FORK,
+		.action = ACTION_FORK,
+		.operation = OP_FORK,
+		.from_operation = NO_OPERATION,
+	};
+	struct scratch *s;
+	__u32 index;
+
+	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid) ||
+	    (BPF_CORE_READ(child, flags) & PF_KTHREAD))
+		return 0;
+	s = lifecycle_begin(&q, task_exe(task), &index);
+	if (!s)
+		return 0;
+	s->record.kind = KIND_FORK;
+	s->record.hook = q.hook;
+	s->record.action = q.action;
+	s->record.outcome = OUTCOME_SUCCESS;
+	s->record.operation = q.operation;
+	s->record.time = bpf_ktime_get_boot_ns();
+	task_fill(&s->record.task, child);
+	s->record.other_pid = BPF_CORE_READ(task, tgid);
+	s->record.other_start = BPF_CORE_READ(task, group_leader, start_boottime);
+	if (q.dentry)
+		s->record.path_len =
+			string_path(s, index, q.mnt, q.dentry, &s->record.path_flags);
+	lifecycle_submit(s);
+	return 0;
+}
+
+/* argv of a fresh image, at the top of its stack. */
+static __always_inline void string_args(struct scratch *s, struct task_struct *task)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	unsigned long start = BPF_CORE_READ(mm, arg_start);
+	__u64 total = BPF_CORE_READ(mm, arg_end) - start;
+	__u32 at = s->used, len = total;
+
+	s->record.args_total = total;
+	if (at >= MAX_DATA)
+		return;
+	if (total > MAX_ARGS) {
+		len = MAX_ARGS;
+		s->record.flags |= RECORD_ARGS_CUT;
+	}
+	at &= MAX_DATA - 1;
+	if (len > MAX_ARGS || bpf_probe_read_user(&s->data[at], len, (void *)start)) {
+		s->record.flags |= RECORD_ARGS_CUT;
+		return;
+	}
+	s->record.args_len = len;
+	s->used = at + len;
+}
+
+/*
+ * sched_process_exec: the new image is in place; scripts appear as their
+ * interpreter. Since 3.4 (4ff16c25e2cc).
+ */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(t_exec, struct task_struct *task)
+{
+	struct file *exe = task_exe(task);
+	struct request q = {
+		.type = RULES_PROCESS,
+		.hook = HOOK_SCHED_EXEC,
+		.action = ACTION_EXEC,
+		.operation = OP_EXEC,
+		.from_operation = NO_OPERATION,
+	};
+	struct fs_struct *fs;
+	struct scratch *s;
+	__u32 index;
+
+	s = lifecycle_begin(&q, exe, &index);
+	if (!s)
+		return 0;
+	s->record.kind = KIND_EXEC;
+	s->record.hook = q.hook;
+	s->record.action = q.action;
+	s->record.outcome = OUTCOME_SUCCESS;
+	s->record.operation = q.operation;
+	s->record.time = bpf_ktime_get_boot_ns();
+	task_fill(&s->record.task, task);
+	if (s->record.scope == SCOPE_KNOWN)
+		scope_learn_root(s->record.scope_cgroup);
+	if (q.dentry) {
+		s->record.mode = inode_mode(BPF_CORE_READ(exe, f_inode));
+		s->record.path_len =
+			string_path(s, index, q.mnt, q.dentry, &s->record.path_flags);
+	}
+	fs = BPF_CORE_READ(task, fs);
+	s->record.cwd_len = string_path(s, index, BPF_CORE_READ(fs, pwd.mnt),
+					BPF_CORE_READ(fs, pwd.dentry), &s->record.cwd_flags);
+	string_args(s, task);
+	lifecycle_submit(s);
+	return 0;
+}
+
+static __noinline int process_end(struct task_struct *task)
+{
+	struct scratch *s;
+	__u32 index;
+
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return 0;
+	s = scratch_claim(&index);
+	if (!s) {
+		count(COUNT_LOST_EVENTS);
+		return 0;
+	}
+	s->record.kind = KIND_EXIT;
+	s->record.hook = HOOK_EXIT;
+	s->record.action = ACTION_END;
+	s->record.outcome = OUTCOME_SUCCESS;
+	s->record.time = bpf_ktime_get_boot_ns();
+	s->record.exit_code = BPF_CORE_READ(task, exit_code);
+	task_fill(&s->record.task, task);
+	event_submit(s, false);
+	scratch_release(s);
+	return 0;
+}
+
+/*
+ * taskstats_exit: the last thread of a process, with its exit code set and its
+ * namespaces and credentials still in place.
+ */
+SEC("fentry/taskstats_exit")
+int BPF_PROG(x_exit, struct task_struct *task, int group_dead)
+{
+	return group_dead ? process_end(task) : 0;
+}
+
+/* The same where the kernel was built without taskstats. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(t_exit, struct task_struct *task)
+{
+	return BPF_CORE_READ(task, signal, live.counter) ? 0 : process_end(task);
+}

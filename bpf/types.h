@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/*
+ * Everything that both sides of the ring and of the maps see. Go's view is
+ * generated from here; widths are fixed and padding is written out, so that
+ * the layout depends on no target.
+ */
+#ifndef CLOUD_DEFEND_TYPES_H
+#define CLOUD_DEFEND_TYPES_H
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+
+enum limits {
+	MAX_RESPONSES = 64,
+	MAX_OPERATIONS = 16,
+	MAX_ACCEPT = 8192,
+	MAX_CELLS = 1 << 18,
+	MAX_COMPONENTS = 2048, /* of one path; a power of two */
+	MAX_PATH = 4096, /* bytes of one path in a record */
+	MAX_DATA = 16384, /* where a string of a record may begin */
+	MAX_ARGS = 8192, /* bytes of argv in a record */
+	SCRATCH_SLOTS = 4, /* per processor */
+};
+
+enum rule_type { RULES_FILE, RULES_PROCESS, RULE_TYPES };
+
+/* Operations, numbered per type as in package policy. */
+enum file_op { OP_CREATE_EXECUTABLE, OP_MODIFY_EXECUTABLE, OP_CREATE, OP_MODIFY, OP_DELETE };
+enum process_op { OP_FORK, OP_EXEC };
+
+/*
+ * One type's rules of one revision. Bit s of a selector word is selector s,
+ * bit r of a response word is response r.
+ */
+struct ruletable {
+	__u32 path_start; /* automaton states; 0: no selector has the condition */
+	__u32 name_start;
+	__u32 responses;
+	__u32 pad;
+	__u64 operations[MAX_OPERATIONS];
+	__u64 any_match;
+	__u64 no_path, no_name;
+	__u64 ignore_volumes, ignore_volume_files;
+	__u64 interactive, not_interactive;
+	__u64 container_free;
+	__u64 match[MAX_RESPONSES];
+	__u64 exclude[MAX_RESPONSES];
+	__u64 log, alert, block;
+};
+
+/* A whole policy. Written once before it is published, never after. */
+struct policy {
+	__u32 revision;
+	__u32 slot; /* of struct container, revision & 1 */
+	__u32 fail_closed;
+	__u32 pad;
+	struct ruletable tables[RULE_TYPES];
+	__u8 classes[256];
+	__u64 accept[MAX_ACCEPT];
+	__u32 cells[MAX_CELLS];
+};
+
+/* A container's selector bits for one revision. */
+struct container_bits {
+	__u32 revision;
+	__u32 pad;
+	__u64 bits[RULE_TYPES];
+};
+
+struct container {
+	__u64 cgroup; /* its own key, to detect a recycled map element */
+	struct container_bits slots[2];
+};
+
+/* Identity of the mount at the top of a mount namespace's "/". */
+struct root_key {
+	__u64 inode;
+	__u32 device; /* the kernel's dev_t */
+	__u32 pad;
+};
+
+enum kind {
+	KIND_FORK = 1,
+	KIND_EXEC,
+	KIND_EXIT,
+	KIND_FILE,
+	KIND_CGROUP_NEW,
+	KIND_CGROUP_GONE,
+	KIND_SETTLE, /* the fate of an earlier tentative record of this thread */
+	KIND_CANARY,
+};
+
+enum hook {
+	HOOK_PATH_CHMOD,
+	HOOK_PATH_MKNOD,
+	HOOK_FILE_OPEN,
+	HOOK_PATH_TRUNCATE,
+	HOOK_PATH_RENAME,
+	HOOK_PATH_LINK,
+	HOOK_PATH_UNLINK,
+	HOOK_FILE_TRUNCATE,
+	HOOK_BPRM_CHECK,
+	HOOK_TASK_ALLOC,
+	HOOK_SCHED_FORK,
+	HOOK_SCHED_EXEC,
+	HOOK_EXIT,
+	HOOK_CGROUP,
+	HOOKS,
+};
+
+enum action {
+	ACTION_NONE,
+	ACTION_FORK,
+	ACTION_EXEC,
+	ACTION_END,
+	ACTION_CREATION,
+	ACTION_OPEN,
+	ACTION_MODIFICATION,
+	ACTION_RENAME,
+	ACTION_LINK,
+	ACTION_DELETION,
+};
+
+enum outcome { OUTCOME_UNKNOWN, OUTCOME_SUCCESS, OUTCOME_REFUSED, OUTCOME_VOID };
+
+enum scope_state { SCOPE_HOST, SCOPE_KNOWN, SCOPE_UNKNOWN };
+
+enum path_flag {
+	PATH_TRUNCATED = 1,
+	PATH_UNRESOLVED = 2,
+	PATH_VOLUME = 4,
+	PATH_VOLUME_FILE = 8,
+	PATH_FOREIGN = 16,
+	PATH_INTERNAL = 32,
+};
+
+enum record_flag {
+	RECORD_TENTATIVE = 1, /* a KIND_SETTLE record with the same tid and time follows */
+	RECORD_SPARED = 2, /* the component's own operation: not refused */
+	RECORD_ARGS_CUT = 4,
+};
+
+/* Indexes of the counters map: what was produced, refused and lost. */
+enum counter {
+	COUNT_ALERTS,
+	COUNT_EVENTS,
+	COUNT_REFUSED,
+	COUNT_LOST_ALERTS, /* ring full */
+	COUNT_LOST_EVENTS,
+	COUNT_NO_SCRATCH, /* every slot of the processor was claimed */
+	COUNT_UNRESOLVED, /* the walk did not reach the root, path taken as matching */
+	COUNT_STALE, /* a walk was restarted because the policy changed */
+	COUNT_SPARED,
+	COUNTERS,
+};
+
+struct taskinfo {
+	__u64 start; /* ns since boot, of the thread group leader */
+	__u64 parent_start;
+	__u64 cap_effective, cap_permitted;
+	__u32 pid, tid, parent_pid, pgid, sid, nspid;
+	__u32 uid, gid, ruid, rgid;
+	__u32 tty_major, tty_minor; /* 0, 0: no controlling terminal */
+	__u8 comm[16];
+};
+
+/*
+ * One ring record: this header, then the strings that it counts, in the
+ * order path, path_from, executable, cwd, args. A path has no final NUL; args
+ * is argv as in memory, each string with its NUL.
+ */
+struct record {
+	__u32 size; /* of the whole record */
+	__u8 kind, hook, action, outcome;
+	__u64 time; /* ns since boot */
+	__u64 selectors, log, alert, block; /* bits of struct ruletable */
+	__u64 may, may_from; /* selector bits before any container condition, per path */
+	__u64 scope_cgroup;
+	__u32 scope; /* enum scope_state */
+	__u32 revision;
+	__u32 operation;
+	__u32 flags; /* enum record_flag */
+	__u32 mode; /* st_mode, existing or requested */
+	__s32 exit_code; /* as wait(2) gives it */
+	struct taskinfo task;
+	__u64 other_start; /* fork: the parent */
+	__u32 other_pid;
+	__u32 path_len, from_len, exe_len, cwd_len, args_len;
+	__u32 args_total; /* bytes that the kernel had */
+	__u8 path_flags, from_flags, exe_flags, cwd_flags;
+};
+
+/*
+ * The self-test. While tid is a thread of the component, the one hook refuses
+ * what that thread (for exec: a child of the component) does and sets its bit
+ * in seen. Written by the component, one test at a time.
+ */
+struct selftest {
+	__u32 tid;
+	__u32 tgid;
+	__u32 hook;
+	__u32 seen;
+};
+
+/* A creation whose fate open(2) has yet to tell, by thread. */
+struct pending {
+	__u64 time; /* of its record */
+	__u64 block; /* the responses that refused it */
+	__u32 alert; /* the ring it went to */
+	__u32 revision;
+};
+
+/* An open with O_TRUNC that was reported: its truncation is the same event. */
+struct opened {
+	__u64 inode;
+	__u32 device;
+	__u32 pad;
+};
+
+#pragma GCC diagnostic pop
+
+_Static_assert(sizeof(struct record) % 8 == 0, "records are padded to 8 bytes");
+_Static_assert(sizeof(struct policy) < 1536 * 1024, "a policy stays under 1.5 MiB");
+_Static_assert((MAX_COMPONENTS & (MAX_COMPONENTS - 1)) == 0, "used as a mask");
+_Static_assert((MAX_DATA & (MAX_DATA - 1)) == 0, "used as a mask");
+
+#endif
