@@ -1,0 +1,110 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// Unsupported says what this kernel, or this process's rights, lack.
+type Unsupported struct {
+	Feature string // what is missing, as a noun
+	Remedy  string // what a person can do about it
+	Err     error  // the kernel's answer
+}
+
+func (e *Unsupported) Error() string {
+	return fmt.Sprintf("%s: %v; %s", e.Feature, e.Err, e.Remedy)
+}
+
+func (e *Unsupported) Unwrap() error { return e.Err }
+
+func unsupported(feature string, err error) error {
+	u := &Unsupported{Feature: feature, Err: err,
+		Remedy: "run `cloud-defend doctor` to see what this kernel offers"}
+	switch {
+	case errors.Is(err, unix.EPERM) && os.Geteuid() != 0:
+		u.Remedy = "run as root, or grant CAP_BPF and CAP_PERFMON"
+	case errors.Is(err, unix.EPERM):
+		u.Remedy = "the kernel refuses BPF: look for lockdown=confidentiality, " +
+			"a seccomp profile, or missing CAP_BPF and CAP_PERFMON"
+	case errors.Is(err, os.ErrNotExist):
+		u.Remedy = "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"
+	}
+	return u
+}
+
+// adapt fits the programs to the running kernel, by what it has and not by its
+// version.
+func (p *Probe) adapt() error {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return unsupported("type information of the kernel (BTF)", err)
+	}
+	if !hasFunction(kernel, "bpf_lsm_path_mknod") && !hasFunction(kernel, "security_path_mknod") {
+		return &Unsupported{Feature: "path hooks", Err: errors.New("security_path_mknod is not in BTF"),
+			Remedy: "use a kernel built with CONFIG_SECURITY_PATH=y"}
+	}
+	if err := p.spec.Variables[bpfVarCgroupSubsystem].Set(int32(p.opts.CgroupSubsystem)); err != nil {
+		return err
+	}
+	// 7.1 calls it by another name.
+	if !hasFunction(kernel, "do_filp_open") {
+		p.spec.Programs[bpfProgX_open].AttachTo = "do_file_open"
+	}
+	if !haveAtomicExchange() {
+		for _, prog := range p.spec.Programs {
+			replaceExchange(prog.Instructions)
+		}
+	}
+	return nil
+}
+
+func hasFunction(kernel *btf.Spec, name string) bool {
+	var fn *btf.Func
+	return kernel.TypeByName(name, &fn) == nil
+}
+
+// haveAtomicExchange reports whether the kernel (5.12 and later) has atomic
+// instructions that return the old value. One that has not refuses a program
+// which contains them, reached or not.
+func haveAtomicExchange() bool {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SocketFilter,
+		Instructions: asm.Instructions{
+			asm.Mov.Imm(asm.R0, 0),
+			asm.StoreImm(asm.RFP, -8, 0, asm.DWord),
+			asm.Mov.Imm(asm.R1, 1),
+			asm.CmpXchg.Mem(asm.RFP, asm.R1, asm.DWord, -8),
+			asm.Mov.Imm(asm.R0, 0),
+			asm.Return(),
+		},
+		License: "GPL",
+	})
+	if err != nil {
+		return false
+	}
+	prog.Close()
+	return true
+}
+
+// replaceExchange makes every compare-and-exchange find the value it hopes
+// for. It only guards scratch slots against preemption, which those kernels
+// disable around these programs.
+func replaceExchange(insns asm.Instructions) {
+	for i := range insns {
+		op := insns[i].OpCode
+		if op.Class() == asm.StXClass && op.Mode() == asm.AtomicMode && op.AtomicOp() == asm.CmpXchg {
+			insns[i] = asm.Mov.Imm(asm.R0, 0).WithMetadata(insns[i].Metadata)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/elastic/cloud-defend/pkg/policy"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+)
+
+// hook is one place where operations are judged, and the program's name behind
+// its mode's prefix.
+type hook struct {
+	id   bpfHook
+	prog string
+	// function is the security call, which a kernel may lack.
+	function string
+	// optional: where the kernel lacks it, another hook sees the operation.
+	optional bool
+	// file and process are the operations that need the hook.
+	file, process []policy.Operation
+}
+
+var (
+	creations     = []policy.Operation{policy.CreateExecutable, policy.CreateFile}
+	modifications = []policy.Operation{policy.ModifyExecutable, policy.ModifyFile}
+)
+
+// hooks lists every place, in the order in which they are attached.
+var hooks = []hook{
+	{id: bpfHookHOOK_FILE_OPEN, prog: "open", function: "file_open",
+		// creations need it too: it settles what path_mknod left open
+		file: slices.Concat(creations, modifications)},
+	{id: bpfHookHOOK_PATH_MKNOD, prog: "mknod", function: "path_mknod", file: creations},
+	{id: bpfHookHOOK_PATH_UNLINK, prog: "unlink", function: "path_unlink",
+		file: []policy.Operation{policy.DeleteFile}},
+	{id: bpfHookHOOK_PATH_RENAME, prog: "rename", function: "path_rename",
+		file: slices.Concat(creations, modifications, []policy.Operation{policy.DeleteFile})},
+	{id: bpfHookHOOK_PATH_LINK, prog: "link", function: "path_link", file: creations},
+	{id: bpfHookHOOK_PATH_CHMOD, prog: "chmod", function: "path_chmod",
+		file: slices.Concat([]policy.Operation{policy.CreateExecutable}, modifications)},
+	{id: bpfHookHOOK_PATH_TRUNCATE, prog: "truncate", function: "path_truncate", file: modifications},
+	{id: bpfHookHOOK_FILE_TRUNCATE, prog: "ftruncate", function: "file_truncate",
+		optional: true, file: modifications},
+	{id: bpfHookHOOK_BPRM_CHECK, prog: "exec", function: "bprm_check_security",
+		process: []policy.Operation{policy.Exec}},
+	{id: bpfHookHOOK_TASK_ALLOC, prog: "fork", function: "task_alloc",
+		process: []policy.Operation{policy.Fork}},
+}
+
+// neededBy reports whether a ruleset has use for the hook. Forks and execs
+// that are only logged or alerted on are seen by the tracepoints.
+func (h hook) neededBy(rs *ruleset.Ruleset) bool {
+	return slices.ContainsFunc(h.file, func(op policy.Operation) bool {
+		return rs.Uses(policy.File, op)
+	}) || slices.ContainsFunc(h.process, func(op policy.Operation) bool {
+		return rs.Blocks(policy.Process, op)
+	})
+}
+
+// attachment is one loaded and attached program.
+type attachment struct {
+	prog *ebpf.Program
+	link link.Link
+}
+
+func (a *attachment) close() {
+	if a.link != nil {
+		a.link.Close()
+	}
+	a.prog.Close()
+}
+
+// attach loads one program over the shared maps and attaches it. A program is
+// loaded anew each time, because 5.10 does not attach one twice.
+func (p *Probe) attach(name string) (*attachment, error) {
+	spec := p.spec.Copy()
+	for other := range spec.Programs {
+		if other != name {
+			delete(spec.Programs, other)
+		}
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		MapReplacements: p.base.Maps,
+		Cache:           p.cache,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", p.spec.Programs[name].SectionName, err)
+	}
+	defer coll.Close()
+	a := &attachment{prog: coll.DetachProgram(name)}
+	if p.spec.Programs[name].Type == ebpf.LSM {
+		a.link, err = link.AttachLSM(link.LSMOptions{Program: a.prog})
+	} else {
+		a.link, err = link.AttachTracing(link.TracingOptions{Program: a.prog})
+	}
+	if err != nil {
+		a.close()
+		return nil, fmt.Errorf("attach %s: %w", p.spec.Programs[name].SectionName, err)
+	}
+	return a, nil
+}
+
+// attachLifecycle attaches what follows processes and cgroups, whatever the
+// policy. The end of a process is taken where its exit code is known best.
+func (p *Probe) attachLifecycle() error {
+	for _, name := range []string{bpfProgT_fork, bpfProgT_exec, bpfProgT_cgroupMkdir, bpfProgT_cgroupRmdir} {
+		a, err := p.attach(name)
+		if err != nil {
+			return unsupported("tracing programs", err)
+		}
+		p.lifecycle = append(p.lifecycle, a)
+	}
+	a, err := p.attach(bpfProgX_exit)
+	if err != nil {
+		a, err = p.attach(bpfProgT_exit)
+	}
+	if err != nil {
+		return unsupported("tracing programs", err)
+	}
+	p.lifecycle = append(p.lifecycle, a)
+	return nil
+}
+
+var prefixes = map[Mode]string{LSM: "l_", ModifyReturn: "m_"}
+
+// findMode takes the first mode in which an open of our own is really refused.
+func (p *Probe) findMode() error {
+	var faults []error
+	for _, mode := range []Mode{LSM, ModifyReturn} {
+		if p.opts.Only != 0 && p.opts.Only != mode {
+			continue
+		}
+		p.mode = mode
+		err := p.attachHook(hooks[0])
+		if err == nil {
+			return nil
+		}
+		faults = append(faults, fmt.Errorf("%s: %w", mode, err))
+	}
+	p.mode = 0
+	return unsupported("refusing operations", errors.Join(faults...))
+}
+
+// attachHook attaches a hook in the probe's mode and proves that it refuses.
+func (p *Probe) attachHook(h hook) error {
+	a, err := p.attach(prefixes[p.mode] + h.prog)
+	if err != nil {
+		return err
+	}
+	if err := p.selfTest(h); err != nil {
+		a.close()
+		return fmt.Errorf("self-test of %s: %w", h.function, err)
+	}
+	p.hooks[h.prog] = a
+	return nil
+}
+
+// attachNeeded attaches the hooks that the ruleset needs and the probe has not.
+func (p *Probe) attachNeeded(rs *ruleset.Ruleset) error {
+	for _, h := range hooks {
+		if p.hooks[h.prog] != nil || !h.neededBy(rs) {
+			continue
+		}
+		if err := p.attachHook(h); err != nil && !(h.optional && lacksFunction(err)) {
+			return err
+		}
+	}
+	if p.hooks["mknod"] == nil || p.hooks[bpfProgX_open] != nil {
+		return nil
+	}
+	a, err := p.attach(bpfProgX_open)
+	if err != nil {
+		return err
+	}
+	p.hooks[bpfProgX_open] = a
+	return nil
+}
+
+func lacksFunction(err error) bool {
+	return errors.Is(err, btf.ErrNotFound) || errors.Is(err, ebpf.ErrNotSupported)
+}
+
+// detachUnneeded detaches what the ruleset has no use for. The first hook
+// stays: the self-test repeats on it.
+func (p *Probe) detachUnneeded(rs *ruleset.Ruleset) {
+	for _, h := range hooks[1:] {
+		if a := p.hooks[h.prog]; a != nil && !h.neededBy(rs) {
+			a.close()
+			delete(p.hooks, h.prog)
+		}
+	}
+	if a := p.hooks[bpfProgX_open]; a != nil && p.hooks["mknod"] == nil {
+		a.close()
+		delete(p.hooks, bpfProgX_open)
+	}
+}

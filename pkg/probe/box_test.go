@@ -1,0 +1,226 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package probe
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// A box is a process with a cgroup and a root of its own, made by pivot_root
+// as a container runtime does it, that performs the operations it is told.
+type box struct {
+	t      *testing.T
+	cgroup uint64
+	pid    int
+	stdin  io.Writer
+	stdout *bufio.Scanner
+}
+
+const boxEnv = "PROBE_TEST_BOX"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(boxEnv) {
+	case "":
+		os.Exit(m.Run())
+	case "outside":
+		fmt.Fprintln(os.Stderr, enterBox())
+	case "inside":
+		serveBox()
+	}
+	os.Exit(1)
+}
+
+// newBox starts a box; it ends with the test.
+func newBox(t *testing.T, name string) *box {
+	t.Helper()
+	cgroup := filepath.Join("/sys/fs/cgroup", "box-"+name)
+	require.NoError(t, os.MkdirAll(cgroup, 0o755))
+	dir, err := os.Open(cgroup)
+	require.NoError(t, err)
+	defer dir.Close()
+	info, err := dir.Stat()
+	require.NoError(t, err)
+
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = []string{boxEnv + "=outside"}
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWNS,
+		UseCgroupFD: true,
+		CgroupFD:    int(dir.Fd()),
+		Pdeathsig:   unix.SIGKILL,
+	}
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	b := &box{t: t, cgroup: info.Sys().(*syscall.Stat_t).Ino, pid: cmd.Process.Pid,
+		stdin: in, stdout: bufio.NewScanner(out)}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		os.Remove(cgroup)
+	})
+	require.Empty(t, b.do("ready"))
+	return b
+}
+
+// do performs an operation in the box and returns the errno's name, or "".
+func (b *box) do(args ...string) string {
+	b.t.Helper()
+	line, err := json.Marshal(args)
+	require.NoError(b.t, err)
+	_, err = fmt.Fprintf(b.stdin, "%s\n", line)
+	require.NoError(b.t, err)
+	require.True(b.t, b.stdout.Scan(), "box ended")
+	return b.stdout.Text()
+}
+
+// enterBox makes a root out of a tmpfs, enters it and becomes its only
+// program. It returns only when it fails.
+func enterBox() error {
+	root, err := os.MkdirTemp("/tmp", "box-")
+	if err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", root, "tmpfs", 0, "mode=755"); err != nil {
+		return err
+	}
+	for _, d := range []string{"old", "etc", "usr/bin", "tmp", "proc", "volume"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			return err
+		}
+	}
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(root, "box"), self, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", filepath.Join(root, "volume"), "tmpfs", 0, ""); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(root, filepath.Join(root, "old")); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return err
+	}
+	if err := unix.Unmount("/old", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	return unix.Exec("/box", []string{"/box", "serve"}, []string{boxEnv + "=inside"})
+}
+
+func serveBox() {
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		var args []string
+		err := json.Unmarshal(in.Bytes(), &args)
+		if err == nil {
+			err = perform(args)
+		}
+		name := ""
+		if err != nil {
+			name = unix.ErrnoName(toErrno(err))
+		}
+		fmt.Println(name)
+	}
+	os.Exit(0)
+}
+
+func toErrno(err error) syscall.Errno {
+	for {
+		switch e := err.(type) {
+		case syscall.Errno:
+			return e
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		default:
+			return syscall.EINVAL
+		}
+	}
+}
+
+func perform(args []string) error {
+	arg := func(i int) string { return args[i] }
+	open := func(flags int, mode uint32) error {
+		fd, err := unix.Open(arg(1), flags, mode)
+		if err == nil {
+			unix.Close(fd)
+		}
+		return err
+	}
+	switch args[0] {
+	case "ready":
+		return nil
+	case "create":
+		return open(unix.O_WRONLY|unix.O_CREAT, 0o644)
+	case "create-executable":
+		return open(unix.O_WRONLY|unix.O_CREAT, 0o755)
+	case "mknod":
+		return unix.Mknod(arg(1), unix.S_IFREG|0o644, 0)
+	case "mkdir":
+		return os.MkdirAll(arg(1), 0o755)
+	case "read":
+		return open(unix.O_RDONLY, 0)
+	case "write":
+		return open(unix.O_WRONLY, 0)
+	case "rewrite":
+		return open(unix.O_WRONLY|unix.O_TRUNC, 0)
+	case "append":
+		return open(unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT, 0o644)
+	case "truncate":
+		return unix.Truncate(arg(1), 0)
+	case "ftruncate":
+		fd, err := unix.Open(arg(1), unix.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Ftruncate(fd, 1)
+	case "chmod":
+		return unix.Chmod(arg(1), 0o755)
+	case "rename":
+		return unix.Rename(arg(1), arg(2))
+	case "link":
+		return unix.Link(arg(1), arg(2))
+	case "unlink":
+		return unix.Unlink(arg(1))
+	case "chroot":
+		return unix.Chroot(arg(1))
+	case "chdir":
+		return unix.Chdir(arg(1))
+	case "cgroup":
+		return os.WriteFile(arg(1), []byte("0"), 0o644)
+	case "exec":
+		pid, err := syscall.ForkExec(arg(1), append([]string{filepath.Base(arg(1))}, args[2:]...),
+			&syscall.ProcAttr{Files: []uintptr{}})
+		if err != nil {
+			return err
+		}
+		_, err = syscall.Wait4(pid, nil, 0, nil)
+		return err
+	}
+	return fmt.Errorf("no operation %s", strings.Join(args, " "))
+}

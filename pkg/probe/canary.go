@@ -1,0 +1,131 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// canaries counts the self-test's own records as they come out of the ring.
+type canaries struct {
+	seen [bpfHookHOOKS]atomic.Uint64
+}
+
+// canaryWait bounds the way of one record through the ring.
+const canaryWait = 5 * time.Second
+
+// selfTest performs an operation that the attached hook must refuse, and waits
+// for its record: that a program attached says nothing about whether it runs.
+func (p *Probe) selfTest(h hook) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	try, cleanup, err := p.canary(h.id)
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	defer cleanup()
+	before := p.tests.seen[h.id].Load()
+	test := bpfSelftest{Tid: uint32(unix.Gettid()), Tgid: uint32(os.Getpid()), Hook: uint32(h.id)}
+	armed := p.base.Variables[bpfVarCanary]
+	if err := armed.Set(test); err != nil {
+		return err
+	}
+	err = try()
+	if disarm := armed.Set(bpfSelftest{}); disarm != nil {
+		return disarm
+	}
+	if err == nil {
+		return errors.New("the hook does not fire")
+	}
+	if !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("answered %w instead of EPERM", err)
+	}
+	for deadline := time.Now().Add(canaryWait); p.tests.seen[h.id].Load() == before; {
+		if time.Now().After(deadline) {
+			return errors.New("refused, but its record did not arrive")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// canary returns the operation that makes the hook sing, on files of our own.
+func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error) {
+	cleanup = func() {}
+	switch id {
+	case bpfHookHOOK_FILE_OPEN:
+		return func() error {
+			fd, err := unix.Open("/proc/self/status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err == nil {
+				unix.Close(fd)
+			}
+			return err
+		}, cleanup, nil
+	case bpfHookHOOK_BPRM_CHECK, bpfHookHOOK_TASK_ALLOC:
+		return startSelf, cleanup, nil
+	}
+	dir, err := p.testDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	cleanup = func() { os.RemoveAll(dir) }
+	file, other := filepath.Join(dir, "file"), filepath.Join(dir, "other")
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	remove := cleanup
+	cleanup = func() { f.Close(); remove() }
+	switch id {
+	case bpfHookHOOK_PATH_MKNOD:
+		try = func() error { return unix.Mknod(other, unix.S_IFREG|0o600, 0) }
+	case bpfHookHOOK_PATH_UNLINK:
+		try = func() error { return unix.Unlink(file) }
+	case bpfHookHOOK_PATH_RENAME:
+		try = func() error { return unix.Rename(file, other) }
+	case bpfHookHOOK_PATH_LINK:
+		try = func() error { return unix.Link(file, other) }
+	case bpfHookHOOK_PATH_CHMOD:
+		try = func() error { return unix.Chmod(file, 0o400) }
+	case bpfHookHOOK_PATH_TRUNCATE:
+		try = func() error { return unix.Truncate(file, 0) }
+	case bpfHookHOOK_FILE_TRUNCATE:
+		try = func() error { return unix.Ftruncate(int(f.Fd()), 0) }
+	}
+	return try, cleanup, nil
+}
+
+func (p *Probe) testDir() (string, error) {
+	var faults []error
+	for _, parent := range p.opts.TestDirs {
+		dir, err := os.MkdirTemp(parent, ".cloud-defend-selftest-")
+		if err == nil {
+			return dir, nil
+		}
+		faults = append(faults, err)
+	}
+	return "", fmt.Errorf("no directory for the self-test: %w", errors.Join(faults...))
+}
+
+// startSelf forks and execs from this very thread.
+func startSelf() error {
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"cloud-defend", "version"},
+		&syscall.ProcAttr{Files: []uintptr{}})
+	if err != nil {
+		return err
+	}
+	_, err = syscall.Wait4(pid, nil, 0, nil)
+	return err
+}

@@ -1,0 +1,193 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package probe
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"github.com/elastic/cloud-defend/pkg/event"
+)
+
+// errMalformed is the reason of every record that could not be decoded.
+var errMalformed = errors.New("malformed record")
+
+var headerSize = int(unsafe.Sizeof(bpfRecord{}))
+
+// hookNames are the values of cloud_defend.hook_point; the names of the
+// kernel's hooks, as upstream documents spell them.
+var hookNames = [bpfHookHOOKS]string{
+	bpfHookHOOK_PATH_CHMOD:    "lsm__path_chmod",
+	bpfHookHOOK_PATH_MKNOD:    "lsm__path_mknod",
+	bpfHookHOOK_FILE_OPEN:     "lsm__file_open",
+	bpfHookHOOK_PATH_TRUNCATE: "lsm__path_truncate",
+	bpfHookHOOK_PATH_RENAME:   "lsm__path_rename",
+	bpfHookHOOK_PATH_LINK:     "lsm__path_link",
+	bpfHookHOOK_PATH_UNLINK:   "lsm__path_unlink",
+	bpfHookHOOK_FILE_TRUNCATE: "lsm__file_truncate",
+	bpfHookHOOK_BPRM_CHECK:    "lsm__bprm_check_security",
+	bpfHookHOOK_TASK_ALLOC:    "lsm__task_alloc",
+	bpfHookHOOK_SCHED_FORK:    "tracepoint__sched_process_fork",
+	bpfHookHOOK_SCHED_EXEC:    "tracepoint__sched_process_exec",
+	bpfHookHOOK_EXIT:          "kprobe__taskstats_exit",
+	bpfHookHOOK_CGROUP:        "tracepoint__cgroup",
+}
+
+var kinds = map[bpfKind]event.Kind{
+	bpfKindKIND_FORK:        event.Fork,
+	bpfKindKIND_EXEC:        event.Exec,
+	bpfKindKIND_EXIT:        event.Exit,
+	bpfKindKIND_FILE:        event.File,
+	bpfKindKIND_CGROUP_NEW:  event.CgroupNew,
+	bpfKindKIND_CGROUP_GONE: event.CgroupGone,
+}
+
+var actions = [...]event.Action{
+	bpfActionACTION_FORK:         event.ActionFork,
+	bpfActionACTION_EXEC:         event.ActionExec,
+	bpfActionACTION_END:          event.ActionEnd,
+	bpfActionACTION_CREATION:     event.ActionCreation,
+	bpfActionACTION_OPEN:         event.ActionOpen,
+	bpfActionACTION_MODIFICATION: event.ActionModification,
+	bpfActionACTION_RENAME:       event.ActionRename,
+	bpfActionACTION_LINK:         event.ActionLink,
+	bpfActionACTION_DELETION:     event.ActionDeletion,
+}
+
+// header reads the fixed part of a record and checks that the strings it
+// counts are there.
+func header(raw []byte) (bpfRecord, error) {
+	var r bpfRecord
+	if len(raw) < headerSize {
+		return r, fmt.Errorf("%w: %d bytes, a header has %d", errMalformed, len(raw), headerSize)
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&r)), headerSize), raw)
+	strings := uint64(r.PathLen) + uint64(r.FromLen) + uint64(r.ExeLen) + uint64(r.CwdLen) + uint64(r.ArgsLen)
+	if strings > uint64(len(raw)-headerSize) {
+		return r, fmt.Errorf("%w: counts %d bytes of strings, has %d", errMalformed, strings, len(raw)-headerSize)
+	}
+	if int(r.Hook) >= len(hookNames) || int(r.Action) >= len(actions) {
+		return r, fmt.Errorf("%w: hook %d, action %d", errMalformed, r.Hook, r.Action)
+	}
+	return r, nil
+}
+
+// decode makes an event of a record whose header was read. It copies what it
+// keeps. boot is the wall-clock time of the boot clock's zero.
+func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
+	kind, ok := kinds[bpfKind(r.Kind)]
+	if !ok {
+		return nil, fmt.Errorf("%w: kind %d", errMalformed, r.Kind)
+	}
+	ev := &event.Event{
+		Kind:     kind,
+		Time:     boot.Add(time.Duration(r.Time)),
+		Hook:     hookNames[r.Hook],
+		Action:   actions[r.Action],
+		Outcome:  outcome(r.Outcome),
+		Task:     task(r),
+		Parent:   event.Task{PID: r.OtherPid, Start: r.OtherStart},
+		FileMode: r.Mode,
+		ArgsCut:  r.Flags&uint32(bpfRecordFlagRECORD_ARGS_CUT) != 0,
+		ExitCode: exitCode(r.ExitCode),
+		Scope:    event.Scope{State: event.ScopeState(r.Scope), CgroupID: r.ScopeCgroup},
+		Decision: decision(r),
+	}
+	strings := raw[headerSize:]
+	take := func(n uint32) string {
+		s := string(strings[:n])
+		strings = strings[n:]
+		return s
+	}
+	ev.Path = path(take(r.PathLen), r.PathFlags)
+	ev.PathFrom = path(take(r.FromLen), r.FromFlags)
+	ev.Executable = path(take(r.ExeLen), r.ExeFlags)
+	ev.WorkingDirectory = path(take(r.CwdLen), r.CwdFlags)
+	ev.Args = args(strings[:r.ArgsLen])
+	switch {
+	case kind == event.CgroupNew || kind == event.CgroupGone:
+		ev.Cgroup = event.Cgroup{ID: r.ScopeCgroup, Path: ev.Path.Name}
+		ev.Path, ev.Scope = event.Path{}, event.Scope{}
+	case kind == event.Exec && ev.Outcome != event.OutcomeRefused, kind == event.Fork:
+		ev.Executable = ev.Path
+	}
+	return ev, nil
+}
+
+func outcome(o uint8) event.Outcome {
+	switch bpfOutcome(o) {
+	case bpfOutcomeOUTCOME_SUCCESS:
+		return event.OutcomeSuccess
+	case bpfOutcomeOUTCOME_REFUSED:
+		return event.OutcomeRefused
+	}
+	return event.OutcomeUnknown
+}
+
+func task(r *bpfRecord) event.Task {
+	t := &r.Task
+	comm, _, _ := bytes.Cut(t.Comm[:], []byte{0})
+	return event.Task{
+		PID: t.Pid, TID: t.Tid, Start: t.Start,
+		ParentPID: t.ParentPid, ParentStart: t.ParentStart,
+		GroupLeaderPID: t.Pgid, SessionLeaderPID: t.Sid, NamespacePID: t.Nspid,
+		UID: t.Uid, GID: t.Gid, RealUID: t.Ruid, RealGID: t.Rgid,
+		CapEffective: t.CapEffective, CapPermitted: t.CapPermitted,
+		TTYMajor: t.TtyMajor, TTYMinor: t.TtyMinor,
+		Comm: string(comm),
+	}
+}
+
+func decision(r *bpfRecord) event.Decision {
+	return event.Decision{
+		Revision:         r.Revision,
+		Operation:        uint8(r.Operation),
+		Selectors:        r.Selectors,
+		Log:              r.Log,
+		Alert:            r.Alert,
+		Block:            r.Block,
+		Unresolved:       bpfScopeState(r.Scope) == bpfScopeStateSCOPE_UNKNOWN,
+		ContainerMay:     r.May,
+		ContainerMayFrom: r.MayFrom,
+		Spared:           r.Flags&uint32(bpfRecordFlagRECORD_SPARED) != 0,
+	}
+}
+
+func path(name string, flags uint8) event.Path {
+	has := func(f bpfPathFlag) bool { return bpfPathFlag(flags)&f != 0 }
+	return event.Path{
+		Name:       name,
+		Truncated:  has(bpfPathFlagPATH_TRUNCATED),
+		Unresolved: has(bpfPathFlagPATH_UNRESOLVED),
+		Volume:     has(bpfPathFlagPATH_VOLUME),
+		VolumeFile: has(bpfPathFlagPATH_VOLUME_FILE),
+		Foreign:    has(bpfPathFlagPATH_FOREIGN) || has(bpfPathFlagPATH_INTERNAL),
+	}
+}
+
+// args splits argv as it lies in memory. An argument that was cut has no NUL.
+func args(raw []byte) []string {
+	if len(raw) == 0 {
+		return nil
+	}
+	raw = bytes.TrimSuffix(raw, []byte{0})
+	parts := bytes.Split(raw, []byte{0})
+	out := make([]string, len(parts))
+	for i, part := range parts {
+		out[i] = string(part)
+	}
+	return out
+}
+
+// exitCode turns a wait status into a shell's number.
+func exitCode(status int32) int32 {
+	if signal := status & 0x7f; signal != 0 {
+		return 128 + signal
+	}
+	return status >> 8 & 0xff
+}

@@ -1,0 +1,148 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package probe
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/policy"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+	"github.com/elastic/cloud-defend/testing/kerneltest"
+)
+
+const guardPolicy = `
+file:
+  selectors:
+    - name: guarded
+      operation: [createExecutable, modifyExecutable, createFile, modifyFile, deleteFile]
+      targetFilePath: [/etc/**, /usr/bin/*]
+    - name: marker
+      operation: [createFile]
+      targetFilePath: [/tmp/marker]
+  responses:
+    - match: [guarded]
+      actions: [alert, block]
+    - match: [marker]
+      actions: [log]
+process:
+  selectors:
+    - name: all
+      operation: [fork, exec]
+    - name: tool
+      operation: [exec]
+      processExecutable: [/usr/bin/tool]
+  responses:
+    - match: [all]
+      actions: [log]
+    - match: [tool]
+      actions: [alert, block]
+`
+
+func compile(t *testing.T, text string) *ruleset.Ruleset {
+	t.Helper()
+	pol, _, err := policy.Parse("test.yml", []byte(text))
+	require.NoError(t, err)
+	rs, err := ruleset.Compile(pol)
+	require.NoError(t, err)
+	return rs
+}
+
+func openProbe(t *testing.T) *Probe {
+	t.Helper()
+	p, err := Open(Options{CgroupSubsystem: -1, TestDirs: []string{"/tmp"}})
+	require.NoError(t, err)
+	t.Cleanup(p.Close)
+	return p
+}
+
+const every = ^uint64(0)
+
+// eventsUntil returns the file events of a box up to its marker, which it sets.
+func eventsUntil(t *testing.T, p *Probe, b *box) []*event.Event {
+	t.Helper()
+	require.Empty(t, b.do("create", "/tmp/marker"))
+	defer b.do("unlink", "/tmp/marker")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var out []*event.Event
+	for {
+		ev, err := p.Next(ctx)
+		require.NoError(t, err, "marker did not arrive; got %d events", len(out))
+		if int(ev.Task.PID) != b.pid || ev.Kind != event.File {
+			continue
+		}
+		if ev.Path.Name == "/tmp/marker" {
+			return out
+		}
+		out = append(out, ev)
+	}
+}
+
+func TestKernelFileHooks(t *testing.T) {
+	kerneltest.Require(t)
+	p := openProbe(t)
+	t.Logf("mode %s", p.Mode())
+	in, out := newBox(t, "in"), newBox(t, "out")
+	prepare := func(b *box) {
+		for _, f := range []string{"/etc/file", "/tmp/file", "/etc/old", "/etc/gone"} {
+			require.Empty(t, b.do("create", f))
+		}
+		require.Empty(t, b.do("create-executable", "/usr/bin/tool"))
+	}
+	prepare(in)
+	prepare(out)
+	rs := compile(t, guardPolicy)
+	start := time.Now()
+	_, err := p.Swap(rs, map[uint64]Bits{in.cgroup: {every, every}, out.cgroup: {2, every}})
+	require.NoError(t, err)
+	t.Logf("swap with all hooks: %s; hooks %v", time.Since(start), p.Stats().Hooks)
+
+	cases := []struct {
+		op     []string
+		path   string
+		action event.Action
+	}{
+		{[]string{"create", "/etc/new"}, "/etc/new", event.ActionCreation},
+		{[]string{"create-executable", "/usr/bin/new"}, "/usr/bin/new", event.ActionCreation},
+		{[]string{"mknod", "/etc/node"}, "/etc/node", event.ActionCreation},
+		{[]string{"write", "/etc/file"}, "/etc/file", event.ActionOpen},
+		{[]string{"rewrite", "/etc/file"}, "/etc/file", event.ActionOpen},
+		{[]string{"append", "/etc/file"}, "/etc/file", event.ActionOpen},
+		{[]string{"truncate", "/etc/file"}, "/etc/file", event.ActionModification},
+		{[]string{"chmod", "/etc/file"}, "/etc/file", event.ActionModification},
+		{[]string{"chmod", "/usr/bin/tool"}, "/usr/bin/tool", event.ActionModification},
+		{[]string{"rename", "/tmp/file", "/etc/renamed"}, "/etc/renamed", event.ActionRename},
+		{[]string{"rename", "/etc/old", "/tmp/renamed"}, "/tmp/renamed", event.ActionRename},
+		{[]string{"link", "/usr/bin/tool", "/etc/linked"}, "/etc/linked", event.ActionLink},
+		{[]string{"unlink", "/etc/gone"}, "/etc/gone", event.ActionDeletion},
+	}
+	eventsUntil(t, p, in)
+	for _, c := range cases {
+		t.Run(c.op[0]+" "+c.path, func(t *testing.T) {
+			require.Equal(t, "EPERM", in.do(c.op...))
+			evs := eventsUntil(t, p, in)
+			require.Len(t, evs, 1)
+			ev := evs[0]
+			require.Equal(t, c.path, ev.Path.Name)
+			require.Equal(t, c.action, ev.Action)
+			require.Equal(t, event.OutcomeRefused, ev.Outcome)
+			require.Equal(t, "/box", ev.Executable.Name)
+			require.Equal(t, in.cgroup, ev.Scope.CgroupID)
+			require.Equal(t, event.Known, ev.Scope.State)
+			require.Equal(t, uint64(1), ev.Decision.Selectors)
+			require.Empty(t, out.do(c.op...))
+			require.Empty(t, eventsUntil(t, p, out))
+		})
+	}
+	s := p.Stats()
+	require.Equal(t, uint64(len(cases)), s.Refused)
+	require.Zero(t, s.Malformed)
+	require.Zero(t, s.LostAlerts+s.LostEvents)
+}

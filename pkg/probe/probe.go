@@ -1,0 +1,201 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+// Package probe is the only one that knows BPF. It loads the programs of bpf/,
+// proves that they fire, puts policies and containers into kernel maps, and
+// makes events out of ring records.
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/elastic/cloud-defend/pkg/event"
+)
+
+// Mode is how the programs hold on to the kernel's decisions.
+type Mode uint8
+
+// The modes, in the order in which they are tried.
+const (
+	// LSM: as a security module, where the kernel's list has "bpf".
+	LSM Mode = iota + 1
+	// ModifyReturn: on the wrappers that call the security modules, where
+	// the list has no "bpf".
+	ModifyReturn
+)
+
+// String returns the word for the mode that states and documents use.
+func (m Mode) String() string {
+	switch m {
+	case LSM:
+		return "lsm"
+	case ModifyReturn:
+		return "fmod_ret"
+	}
+	return "none"
+}
+
+// Options are what the probe cannot find out by itself.
+type Options struct {
+	// CgroupSubsystem is the index, in the kernel's enum cgroup_subsys_id,
+	// of the cgroup v1 controller whose hierarchy carries the containers;
+	// negative on the unified hierarchy.
+	CgroupSubsystem int
+	// OwnCgroup is the id of the component's own container, which is never
+	// refused anything; 0 outside containers.
+	OwnCgroup uint64
+	// TestDirs are directories in which the self-test may make files; the
+	// first one that is writable is used.
+	TestDirs []string
+	// Only, when not 0, is the one mode to try.
+	Only Mode
+}
+
+// Probe is a loaded set of programs. Its methods may be called from any
+// goroutine; Swap, Assign and Forget wait for each other.
+type Probe struct {
+	spec  *ebpf.CollectionSpec
+	cache *btf.Cache
+	base  *ebpf.Collection // all maps and variables, no programs
+	mode  Mode
+	opts  Options
+	tests canaries
+
+	mu         sync.Mutex // guards everything below, and the maps' writers
+	hooks      map[string]*attachment
+	lifecycle  []*attachment
+	revision   uint32
+	current    *ebpf.Map // the inner map in force
+	containers map[uint64]bpfContainer
+	closed     bool
+
+	rings *rings
+}
+
+// Open loads the programs, attaches those that follow processes and cgroups,
+// and finds the mode in which the kernel really refuses. No policy is in force
+// yet. Errors say what the kernel lacks; see [Unsupported].
+func Open(opts Options) (*Probe, error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, &Unsupported{Feature: "locked memory without limit", Err: err,
+			Remedy: "run as root, or grant CAP_SYS_RESOURCE"}
+	}
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read the programs: %w", err)
+	}
+	p := &Probe{
+		spec:       spec,
+		cache:      btf.NewCache(),
+		opts:       opts,
+		hooks:      map[string]*attachment{},
+		containers: map[uint64]bpfContainer{},
+	}
+	if err := p.open(); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Probe) open() error {
+	if err := p.adapt(); err != nil {
+		return err
+	}
+	if err := p.loadMaps(); err != nil {
+		return err
+	}
+	var err error
+	if p.rings, err = openRings(p.base, &p.tests); err != nil {
+		return err
+	}
+	if err := p.attachLifecycle(); err != nil {
+		return err
+	}
+	return p.findMode()
+}
+
+// loadMaps creates every map, with no program yet, and sets what the programs
+// read as constants.
+func (p *Probe) loadMaps() error {
+	spec := p.spec.Copy()
+	clear(spec.Programs)
+	p.spec.Maps[bpfMapScratch].MaxEntries = uint32(bpfLimitsSCRATCH_SLOTS) * uint32(possibleCPUs())
+	spec.Maps[bpfMapScratch].MaxEntries = p.spec.Maps[bpfMapScratch].MaxEntries
+	base, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return unsupported("BPF maps", err)
+	}
+	p.base = base
+	return p.base.Variables[bpfVarOwnCgroup].Set(p.opts.OwnCgroup)
+}
+
+func possibleCPUs() int {
+	n, err := ebpf.PossibleCPU()
+	if err != nil {
+		return runtime.NumCPU()
+	}
+	return n
+}
+
+// Mode returns how operations are refused.
+func (p *Probe) Mode() Mode { return p.mode }
+
+// Next returns the next event, in the kernel's order for lifecycle events, and
+// after every lifecycle event that preceded it for the others. It returns the
+// context's error when that is done, and [ErrClosed] after Close.
+func (p *Probe) Next(ctx context.Context) (*event.Event, error) {
+	select {
+	case ev, ok := <-p.rings.out:
+		if !ok {
+			return nil, ErrClosed
+		}
+		return ev, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// ErrClosed is returned by Next when the probe was closed and every event was
+// handed out.
+var ErrClosed = errors.New("probe is closed")
+
+// Drain waits until every event that the kernel had produced when it was
+// called was handed out by Next, or the time is up.
+func (p *Probe) Drain(d time.Duration) { p.rings.drain(d) }
+
+// Close detaches everything and frees it. Events that are still in the rings
+// are dropped; Drain first.
+func (p *Probe) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.closed = true
+	for _, a := range p.hooks {
+		a.close()
+	}
+	for _, a := range p.lifecycle {
+		a.close()
+	}
+	if p.rings != nil {
+		p.rings.close()
+	}
+	if p.current != nil {
+		p.current.Close()
+	}
+	if p.base != nil {
+		p.base.Close()
+	}
+}

@@ -1,0 +1,216 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+
+	"github.com/elastic/cloud-defend/pkg/event"
+)
+
+const (
+	// tentativeWait bounds how long a creation waits for the record that
+	// settles it; the open(2) it belongs to may sleep in a file system.
+	tentativeWait = 5 * time.Second
+	// outSize is the number of decoded events between the readers and Next.
+	outSize = 4096
+)
+
+// rings reads the two rings and merges them into one stream of events.
+type rings struct {
+	alerts, events *ring
+	out            chan *event.Event
+	boot           time.Time
+	tests          *canaries
+	malformed      atomic.Uint64
+	unsettled      atomic.Uint64
+	handed         atomic.Uint64 // to out
+	readers        sync.WaitGroup
+	closing        chan struct{}
+}
+
+// ring is one ring and what its reader holds back.
+type ring struct {
+	*ringbuf.Reader
+	consumed atomic.Uint64 // bytes passed on, in the ring's own count
+	// tentative creations, by thread and time, until their fate arrives
+	tentative map[settleKey]held
+}
+
+type settleKey struct {
+	tid  uint32
+	time uint64
+}
+
+type held struct {
+	event *event.Event
+	until time.Time
+}
+
+// openRings starts one reader for each ring; they end at close.
+func openRings(coll *ebpf.Collection, tests *canaries) (*rings, error) {
+	boot, err := bootTime()
+	if err != nil {
+		return nil, err
+	}
+	rs := &rings{boot: boot, tests: tests, out: make(chan *event.Event, outSize), closing: make(chan struct{})}
+	for _, r := range []struct {
+		name string
+		to   **ring
+	}{{bpfMapAlerts, &rs.alerts}, {bpfMapEvents, &rs.events}} {
+		reader, err := ringbuf.NewReader(coll.Maps[r.name])
+		if err != nil {
+			return nil, fmt.Errorf("open ring %s: %w", r.name, err)
+		}
+		*r.to = &ring{Reader: reader, tentative: map[settleKey]held{}}
+	}
+	rs.readers.Add(2)
+	go rs.read(rs.events, func() {})
+	go rs.read(rs.alerts, rs.awaitEvents)
+	go func() {
+		rs.readers.Wait()
+		close(rs.out)
+	}()
+	return rs, nil
+}
+
+// bootTime is the wall-clock time at which the boot clock was zero.
+func bootTime() (time.Time, error) {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return time.Time{}, fmt.Errorf("read the boot clock: %w", err)
+	}
+	return time.Now().Add(-time.Duration(ts.Nano())), nil
+}
+
+// awaitEvents returns when everything that the events ring held when it was
+// called was passed on, so that lineage is never behind an alert.
+func (rs *rings) awaitEvents() {
+	want := rs.events.consumed.Load() + uint64(rs.events.AvailableBytes())
+	for rs.events.consumed.Load() < want {
+		select {
+		case <-rs.closing:
+			return
+		case <-time.After(100 * time.Microsecond):
+		}
+	}
+}
+
+// read passes a ring's records on until the ring is closed. before is called
+// ahead of each event.
+func (rs *rings) read(r *ring, before func()) {
+	defer rs.readers.Done()
+	var rec ringbuf.Record
+	for {
+		r.SetDeadline(time.Now().Add(time.Second))
+		err := r.ReadInto(&rec)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, ringbuf.ErrClosed):
+			return
+		case err != nil:
+			rs.malformed.Add(1)
+		default:
+			if ev := rs.take(r, rec.RawSample); ev != nil {
+				before()
+				rs.pass(ev)
+			}
+			// records are 8-byte aligned behind an 8-byte header
+			r.consumed.Add(uint64(len(rec.RawSample)+7)&^7 + 8)
+		}
+		for _, ev := range r.expire(time.Now()) {
+			rs.unsettled.Add(1)
+			rs.pass(ev)
+		}
+	}
+}
+
+func (rs *rings) pass(ev *event.Event) {
+	select {
+	case rs.out <- ev:
+		rs.handed.Add(1)
+	case <-rs.closing:
+	}
+}
+
+// take makes an event of a record; nil when it is none, or not one yet.
+func (rs *rings) take(r *ring, raw []byte) *event.Event {
+	rec, err := header(raw)
+	if err != nil {
+		rs.malformed.Add(1)
+		return nil
+	}
+	switch bpfKind(rec.Kind) {
+	case bpfKindKIND_CANARY:
+		rs.tests.seen[rec.Hook].Add(1)
+		return nil
+	case bpfKindKIND_SETTLE:
+		return r.settle(&rec)
+	}
+	ev, err := decode(&rec, raw, rs.boot)
+	if err != nil {
+		rs.malformed.Add(1)
+		return nil
+	}
+	if rec.Flags&uint32(bpfRecordFlagRECORD_TENTATIVE) != 0 {
+		r.tentative[settleKey{rec.Task.Tid, rec.Time}] = held{ev, time.Now().Add(tentativeWait)}
+		return nil
+	}
+	return ev
+}
+
+// settle completes the tentative event that the record names. It is none when
+// the file existed: then the open is judged as an open.
+func (r *ring) settle(rec *bpfRecord) *event.Event {
+	key := settleKey{rec.Task.Tid, rec.Time}
+	h, ok := r.tentative[key]
+	delete(r.tentative, key)
+	if !ok || bpfOutcome(rec.Outcome) == bpfOutcomeOUTCOME_VOID {
+		return nil
+	}
+	h.event.Outcome = outcome(rec.Outcome)
+	return h.event
+}
+
+// expire returns tentative events whose fate never came.
+func (r *ring) expire(now time.Time) []*event.Event {
+	var out []*event.Event
+	for key, h := range r.tentative {
+		if now.After(h.until) {
+			delete(r.tentative, key)
+			h.event.Outcome = event.OutcomeUnknown
+			out = append(out, h.event)
+		}
+	}
+	return out
+}
+
+// drain waits until both rings and the channel were empty.
+func (rs *rings) drain(d time.Duration) {
+	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if rs.alerts.AvailableBytes() == 0 && rs.events.AvailableBytes() == 0 && len(rs.out) == 0 {
+			return
+		}
+	}
+}
+
+func (rs *rings) close() {
+	close(rs.closing)
+	for _, r := range []*ring{rs.alerts, rs.events} {
+		if r != nil {
+			r.Close()
+		}
+	}
+	rs.readers.Wait()
+}

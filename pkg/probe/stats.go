@@ -1,0 +1,62 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package probe
+
+import "slices"
+
+// Stats are counts since Open.
+type Stats struct {
+	Mode     Mode
+	Revision uint32
+	// Alerts and Events are the records put into each ring; LostAlerts and
+	// LostEvents those that found no room or no scratch memory.
+	Alerts, Events         uint64
+	LostAlerts, LostEvents uint64
+	// Refused is the number of operations that were refused.
+	Refused uint64
+	// Spared are the component's own operations that a rule would have
+	// refused.
+	Spared uint64
+	// Unresolved are paths without an end, taken as matching.
+	Unresolved uint64
+	// NoScratch are evaluations for which no scratch memory was free.
+	NoScratch uint64
+	// Malformed are ring records that could not be decoded. Unsettled are
+	// creations of which the kernel never told the fate.
+	Malformed, Unsettled uint64
+	// Hooks are the security hooks that are attached and passed their test.
+	Hooks []string
+}
+
+// Stats reads the counters of the kernel and of the ring readers.
+func (p *Probe) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Stats{Mode: p.mode, Revision: p.revision}
+	if p.closed {
+		return s
+	}
+	for i, to := range map[bpfCounter]*uint64{
+		bpfCounterCOUNT_ALERTS:      &s.Alerts,
+		bpfCounterCOUNT_EVENTS:      &s.Events,
+		bpfCounterCOUNT_REFUSED:     &s.Refused,
+		bpfCounterCOUNT_LOST_ALERTS: &s.LostAlerts,
+		bpfCounterCOUNT_LOST_EVENTS: &s.LostEvents,
+		bpfCounterCOUNT_NO_SCRATCH:  &s.NoScratch,
+		bpfCounterCOUNT_UNRESOLVED:  &s.Unresolved,
+		bpfCounterCOUNT_SPARED:      &s.Spared,
+	} {
+		// an array element of our own map: reading it cannot fail
+		_ = p.base.Maps[bpfMapCounters].Lookup(uint32(i), to)
+	}
+	s.Malformed, s.Unsettled = p.rings.malformed.Load(), p.rings.unsettled.Load()
+	for _, h := range hooks {
+		if p.hooks[h.prog] != nil {
+			s.Hooks = append(s.Hooks, h.function)
+		}
+	}
+	slices.Sort(s.Hooks)
+	return s
+}
