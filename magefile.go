@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 
 	"github.com/elastic/cloud-defend/testing/bpfgen"
 	"github.com/elastic/cloud-defend/testing/check"
@@ -48,16 +49,20 @@ func Test(ctx context.Context) error {
 	return finish(tally, err)
 }
 
-// finish prints the counts as a run's last line and makes an error of failed tests.
+// finish names the failed tests, prints the counts as a run's last line and makes an error of failed tests.
 func finish(tally suite.Tally, err error) error {
 	if err != nil {
 		return err
 	}
-	if tally.Failed > 0 {
-		err = errors.New("tests failed")
+	for _, f := range tally.Failures {
+		name, _, _ := strings.Cut(f, "\n")
+		fmt.Println("failed:", name)
 	}
 	fmt.Println(tally)
-	return err
+	if tally.Failed > 0 {
+		return errors.New("tests failed")
+	}
+	return nil
 }
 
 // Generate makes the BPF objects and all other generated files, with the pinned compiler.

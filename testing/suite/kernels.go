@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	testbed "github.com/elastic/cloud-defend/testing"
 	"github.com/elastic/cloud-defend/testing/debian"
@@ -51,6 +52,7 @@ func Kernels(ctx context.Context, root, run, pattern string, out io.Writer, kern
 	if pattern == "" {
 		pattern = "./..."
 	}
+	start := time.Now()
 	to, err := os.MkdirTemp("", "kernel-tests-")
 	if err != nil {
 		return Tally{}, err
@@ -84,8 +86,9 @@ func Kernels(ctx context.Context, root, run, pattern string, out io.Writer, kern
 			machines++
 		}
 	}
+	fmt.Fprintf(out, "%d of %d machines ran, in %s\n", machines, len(kernels)*len(Modes), since(start))
 	if machines == 0 {
-		return total, errors.New("no kernel to run on")
+		total.fail("no kernel to run on")
 	}
 	return total, nil
 }

@@ -65,6 +65,9 @@ func Machine(ctx context.Context, bed *vm.Bed, g vm.Guest, mode Mode, packages [
 	for _, reason := range slices.Sorted(maps.Keys(t.Reasons)) {
 		fmt.Fprintf(out, "  skipped %d: %s\n", t.Reasons[reason], reason)
 	}
+	for i, f := range t.Failures {
+		t.Failures[i] = name + ": " + f
+	}
 	return t, nil
 }
 

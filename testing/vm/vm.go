@@ -74,6 +74,13 @@ type Result struct {
 // defaultModules are those that the guest program or nearly every container needs.
 var defaultModules = []string{"virtio_pci", "virtio_blk", "ext4", "overlay", "veth"}
 
+// etc is what programs look up without which they behave oddly.
+var etc = map[string]string{
+	"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+	"/etc/group":  "root:x:0:\nnogroup:x:65534:\n",
+	"/etc/hosts":  "127.0.0.1 localhost guest\n",
+}
+
 // bootTimeout is generous: a boot takes 2 to 10 seconds, the slow ones on a busy host.
 const bootTimeout = 90 * time.Second
 
@@ -125,8 +132,11 @@ func makeFiles(ctx context.Context, g Guest, dir string) error {
 	if err := a.tree("/init", init); err != nil {
 		return err
 	}
-	for _, target := range []string{"/root", "/etc", "/bin", "/sbin", "/usr/bin", "/var/lib"} {
+	for _, target := range []string{"/root", "/bin", "/sbin", "/usr/bin", "/var/lib"} {
 		a.put(target, entry{mode: os.ModeDir | 0o755})
+	}
+	for target, content := range etc {
+		a.bytes(target, []byte(content), 0o644)
 	}
 	for target, source := range maps.All(g.Files) {
 		if err := a.tree(target, source); err != nil {
