@@ -5,10 +5,16 @@
 package package_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
+	"math"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
@@ -66,6 +72,79 @@ func TestAlertsHaveTheFieldsOfFilesAndProcesses(t *testing.T) {
 		maps.DeleteFunc(m, func(_ string, f field) bool { return f.Value != "" }) // each stream's own name
 	}
 	require.Empty(t, cmp.Diff(want, got))
+}
+
+// Every field of every golden document is mapped in its stream, with a type
+// that takes the document's value.
+func TestDocumentsHaveMappedFields(t *testing.T) {
+	paths, err := filepath.Glob("../pkg/ecs/testdata/*/*.jsonl")
+	require.NoError(t, err)
+	streams := map[string]map[string]field{}
+	for _, stream := range []string{"alerts", "file", "process"} {
+		streams["cloud_defend."+stream] = fields(t, stream)
+	}
+	seen := map[string]bool{}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(content)) {
+			var doc map[string]any
+			require.NoError(t, json.Unmarshal([]byte(line), &doc), path)
+			dataset := doc["data_stream"].(map[string]any)["dataset"].(string)
+			require.Contains(t, streams, dataset, path)
+			seen[dataset] = true
+			for _, fault := range unmapped("", doc, streams[dataset]) {
+				t.Errorf("%s: %s: %s", path, dataset, fault)
+			}
+		}
+	}
+	require.Len(t, seen, len(streams), "no golden documents for some stream")
+}
+
+// unmapped walks a document down to its values. A list has the type of its members.
+func unmapped(name string, value any, mapped map[string]field) []string {
+	var faults []string
+	switch value := value.(type) {
+	case map[string]any:
+		for key, member := range value {
+			faults = append(faults, unmapped(strings.TrimPrefix(name+"."+key, "."), member, mapped)...)
+		}
+	case []any:
+		for _, member := range value {
+			faults = append(faults, unmapped(name, member, mapped)...)
+		}
+	default:
+		if f, ok := mapped[name]; !ok {
+			faults = append(faults, name+" has no field")
+		} else if !takes(f, value) {
+			faults = append(faults, fmt.Sprintf("%s: a field of type %s does not take %v", name, f.Type, value))
+		}
+	}
+	return faults
+}
+
+func takes(f field, value any) bool {
+	if f.Value != "" {
+		return value == f.Value
+	}
+	switch value := value.(type) {
+	case bool:
+		return f.Type == "boolean"
+	case float64:
+		return value == math.Trunc(value) && (f.Type == "long" || f.Type == "short" && value <= math.MaxInt16)
+	case string:
+		switch f.Type {
+		case "keyword", "constant_keyword", "match_only_text", "wildcard":
+			return true
+		case "date":
+			_, err := time.Parse(time.RFC3339Nano, value)
+			return err == nil
+		case "ip":
+			_, err := netip.ParseAddr(value)
+			return err == nil
+		}
+	}
+	return false
 }
 
 // fields returns a stream's fields by their full names.
