@@ -1,0 +1,41 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package settle
+
+import "github.com/elastic/cloud-defend/pkg/event"
+
+// Fire evaluates the responses of the event's type for the selectors that
+// match, as the revision that decided the event has them. It returns the
+// selectors that count and the responses that fire, by action.
+type Fire func(matching uint64) (selectors, log, alert, block uint64)
+
+// Decide is the decision on an unresolved event, now that its container is
+// known: container are the selectors of the event's type whose container
+// conditions hold. Both ends of a rename are judged by themselves, and what
+// fires for either fires.
+//
+// What was refused stays refused: where the policy would have let it pass, had
+// it known the container, the responses that refused it stay in the decision.
+// The other way round, Block may hold responses that would have refused what
+// was let through; the event's outcome says what happened.
+func Decide(ev *event.Event, container uint64, fire Fire) event.Decision {
+	was := ev.Decision
+	d := was
+	d.Unresolved = false
+	d.Selectors, d.Log, d.Alert, d.Block = fire(was.ContainerMay & container)
+	if from := was.ContainerMayFrom & container; from != 0 {
+		selectors, log, alert, block := fire(from)
+		d.Selectors |= selectors
+		d.Log |= log
+		d.Alert |= alert
+		d.Block |= block
+	}
+	if ev.Outcome == event.OutcomeRefused && d.Block == 0 {
+		d.Selectors |= was.Selectors
+		d.Alert |= was.Alert
+		d.Block |= was.Block
+	}
+	return d
+}
