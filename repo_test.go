@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"ecs":       {"event", "process", "container", "host"},
 	"queue":     {},
 	"output":    {"event", "process", "container", "ecs", "queue"},
+	"doctor":    {"host", "container"},
 	"unit":      {},
 	"pipeline": {
 		"policy", "container", "event", "host", "ruleset", "probe", "settle", "process", "ecs", "queue", "output", "unit",
