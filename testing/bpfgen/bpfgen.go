@@ -39,7 +39,7 @@ func Generate(ctx context.Context, root string, cache *debian.Cache) error {
 	return nil
 }
 
-// compilerEnv is what bpf2go reads to find its compiler. The compiler is not installed, so it needs to be told where
+// compilerEnv is what bpf2go and clang read. The compiler is not installed, so it needs to be told where
 // its libraries are, and libbpf's headers too.
 func compilerEnv(ctx context.Context, cache *debian.Cache) ([]string, error) {
 	tools, err := testbed.Tools()
@@ -56,9 +56,11 @@ func compilerEnv(ctx context.Context, cache *debian.Cache) ([]string, error) {
 	}
 	usr := filepath.Join(dir, "usr")
 	return []string{
-		"BPF2GO_CC=" + filepath.Join(usr, "bin/clang-14"),
-		"BPF2GO_STRIP=" + filepath.Join(usr, "bin/llvm-strip-14"),
-		fmt.Sprintf("BPF2GO_CFLAGS=-I '%s'", filepath.Join(usr, "include")),
+		// Names, not paths: bpf2go would split a path with a space.
+		"BPF2GO_CC=clang-14",
+		"BPF2GO_STRIP=llvm-strip-14",
+		"PATH=" + filepath.Join(usr, "bin") + ":" + os.Getenv("PATH"),
+		"C_INCLUDE_PATH=" + filepath.Join(usr, "include"), // unlike a flag, it needs no quoting
 		"LD_LIBRARY_PATH=" + filepath.Join(usr, "lib/x86_64-linux-gnu"),
 	}, nil
 }
