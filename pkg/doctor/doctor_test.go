@@ -204,6 +204,7 @@ func TestChecks(t *testing.T) {
 		"no BTF":                      {node().without("sys/kernel/btf/vmlinux"), "BTF", Missing, "btf/vmlinux", "CONFIG_DEBUG_INFO_BTF=y"},
 		"oldest kernel":               {node().with(files{"proc/sys/kernel/osrelease": "5.10.0"}), "kernel", OK, "5.10.0, x86_64", ""},
 		"too old a kernel":            {node().with(files{"proc/sys/kernel/osrelease": "5.9.16"}), "kernel", Missing, "5.9.16", "5.10 or newer"},
+		"a release of its own":        {node().with(files{"proc/sys/kernel/osrelease": "custom"}), "kernel", OK, "custom", ""},
 		"newer major":                 {node().with(files{"proc/sys/kernel/osrelease": "7.0-rc1"}), "kernel", OK, "7.0-rc1", ""},
 		"no proc":                     {node().without("proc/sys/kernel/osrelease"), "kernel", Missing, "osrelease", "mount -t proc"},
 		"unconfined by NUL":           {node().with(files{"proc/self/attr/current": "unconfined\x00"}), "confinement", OK, "unconfined", ""},
@@ -235,6 +236,7 @@ func TestChecks(t *testing.T) {
 			got := find(t, examine(t, tc.files, Trial{Ability: Observe}), tc.check)
 			require.Equal(t, tc.state, got.State, got)
 			require.Contains(t, got.Found, tc.found)
+			require.NotContains(t, got.Found, "\x00")
 			require.Contains(t, got.Remedy, tc.fix)
 			require.Equal(t, tc.fix == "", got.Remedy == "", "remedy: %q", got.Remedy)
 		})

@@ -202,35 +202,24 @@ func (h host) lowestMemoryLimit() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	root, file, controller := hierarchy.Root, "memory.max", ""
+	file := "memory.max"
 	if hierarchy.Version == 1 {
-		root, file, controller = path.Join(mount, "memory"), "memory.limit_in_bytes", "memory"
+		hierarchy = container.Hierarchy{Root: path.Join(mount, "memory"), Version: 1, Controller: "memory"}
+		file = "memory.limit_in_bytes"
 	}
 	content, err := read(h.proc, "self/cgroup")
 	if err != nil {
 		return 0, err
 	}
 	lowest := uint64(math.MaxUint64)
-	for dir := cgroupOf(content, controller); ; dir = path.Dir(dir) {
-		if limit, err := readLimit(path.Join(root, dir, file)); err == nil {
+	for dir := path.Clean("/" + container.CgroupPath(content, hierarchy)); ; dir = path.Dir(dir) {
+		if limit, err := readLimit(path.Join(hierarchy.Root, dir, file)); err == nil {
 			lowest = min(lowest, limit)
 		}
 		if dir == "/" {
 			return lowest, nil
 		}
 	}
-}
-
-// cgroupOf finds our cgroup in a hierarchy, of lines like 4:memory:/a/b; version
-// 2 has no controller there. What is outside our cgroup namespace counts as /.
-func cgroupOf(content, controller string) string {
-	for line := range strings.Lines(content) {
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(fields) == 3 && fields[1] == controller {
-			return path.Clean("/" + fields[2])
-		}
-	}
-	return "/"
 }
 
 // unlimited is what version 1 shows for no limit: the largest multiple of the
