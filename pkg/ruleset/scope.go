@@ -1,0 +1,84 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ruleset
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/policy"
+)
+
+// Cluster is the Kubernetes cluster of this node; zero when there is none.
+type Cluster struct {
+	// ID is the UID of the namespace kube-system.
+	ID   string
+	Name string
+}
+
+// Scope returns, by type, the selectors whose conditions on containers this one satisfies. It takes what it does not
+// find for absent, so it is right only for a container whose description is complete.
+func (r *Ruleset) Scope(c container.Container, cluster Cluster) [len(policy.Types)]uint64 {
+	var scope [len(policy.Types)]uint64
+	for _, t := range policy.Types {
+		for i := range r.selectors[t] {
+			if inScope(&r.selectors[t][i], &c, cluster) {
+				scope[t] |= 1 << i
+			}
+		}
+	}
+	return scope
+}
+
+func inScope(s *policy.Selector, c *container.Container, cluster Cluster) bool {
+	return isOneOf(s.ContainerImageFullName, c.Image.Repository) &&
+		isOneOf(s.ContainerImageName, path.Base(c.Image.Repository)) &&
+		isOneOf(s.ContainerImageTag, c.Image.Tag) &&
+		isOneOf(s.KubernetesClusterID, cluster.ID) &&
+		isOneOf(s.KubernetesClusterName, cluster.Name) &&
+		isOneOf(s.KubernetesNamespace, c.Pod.Namespace) &&
+		isLikeOneOf(s.KubernetesPodName, c.Pod.Name) &&
+		hasOneOf(s.KubernetesPodLabel, c.Pod.Labels)
+}
+
+// containerFree reports whether inScope is true of every container.
+func containerFree(s *policy.Selector) bool {
+	for _, values := range [][]string{
+		s.ContainerImageFullName, s.ContainerImageName, s.ContainerImageTag, s.KubernetesClusterID,
+		s.KubernetesClusterName, s.KubernetesNamespace, s.KubernetesPodName, s.KubernetesPodLabel,
+	} {
+		if len(values) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isOneOf(values []string, is string) bool {
+	return len(values) == 0 || slices.Contains(values, is)
+}
+
+func isLikeOneOf(patterns []string, is string) bool {
+	return len(patterns) == 0 || is != "" && slices.ContainsFunc(patterns, func(p string) bool { return isLike(p, is) })
+}
+
+// isLike compares with a pattern that may end in a star.
+func isLike(pattern, is string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(is, prefix)
+	}
+	return is == pattern
+}
+
+// hasOneOf compares labels with patterns of the form key:value. The key ends at the first colon: a label's key has none.
+func hasOneOf(patterns []string, labels map[string]string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool {
+		key, value, _ := strings.Cut(p, ":")
+		is, ok := labels[key]
+		return ok && isLike(value, is)
+	})
+}
