@@ -1,0 +1,82 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ruleset
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastic/cloud-defend/pkg/policy"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestDumpGolden(t *testing.T) {
+	policies, err := filepath.Glob("testdata/*.yml")
+	require.NoError(t, err)
+	require.NotEmpty(t, policies)
+	for _, path := range policies {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			p, _, err := policy.Parse(path, text)
+			require.NoError(t, err)
+			r, err := Compile(p)
+			require.NoError(t, err)
+			var got strings.Builder
+			require.NoError(t, r.Dump(&got))
+			golden := strings.TrimSuffix(path, ".yml") + ".dump"
+			if *update {
+				require.NoError(t, os.WriteFile(golden, []byte(got.String()), 0o644))
+			}
+			want, err := os.ReadFile(golden)
+			require.NoError(t, err)
+			require.Equal(t, string(want), got.String())
+		})
+	}
+}
+
+// FuzzCompile: whatever Parse accepts either compiles or is too large, and every path condition matches itself.
+func FuzzCompile(f *testing.F) {
+	for _, pattern := range []string{"testdata/*.yml", "../policy/testdata/accepted/*.yml"} {
+		policies, err := filepath.Glob(pattern)
+		require.NoError(f, err)
+		require.NotEmpty(f, policies)
+		for _, path := range policies {
+			text, err := os.ReadFile(path)
+			require.NoError(f, err)
+			f.Add(text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, _, err := policy.Parse("p", text)
+		if err != nil {
+			return
+		}
+		r, err := Compile(p)
+		if err != nil {
+			var limit *LimitError
+			require.ErrorAs(t, err, &limit)
+			return
+		}
+		for _, typ := range policy.Types {
+			section := p.Section(typ)
+			if section == nil {
+				continue
+			}
+			for i := range section.Selectors {
+				for _, pattern := range pathPatterns(typ, &section.Selectors[i]) {
+					accept, _ := r.MatchPath(typ, strings.ReplaceAll(pattern, "*", "x"))
+					require.NotZero(t, accept&(1<<i), pattern)
+				}
+			}
+		}
+	})
+}
