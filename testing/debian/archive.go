@@ -6,10 +6,12 @@ package debian
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -97,11 +99,22 @@ func apt(ctx context.Context, state, dir, arch string, args ...string) error {
 	}
 	cmd := exec.CommandContext(ctx, "apt-get", append(line, args...)...)
 	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // gone reads its words
+	out, err := cmd.CombinedOutput()
+	if err != nil && gone.Match(out) {
+		return fmt.Errorf("apt-get %s: %w: %w\n%s", args[0], errGone, err, out)
+	}
+	if err != nil {
 		return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, out)
 	}
 	return nil
 }
+
+// errGone: the archive was reached and has no such suite, package or version.
+var errGone = errors.New("not in the archive")
+
+// gone matches what apt says then. Anything else, such as a network that is down, must not pass for a withdrawal.
+var gone = regexp.MustCompile(`404  Not Found|E: Version '.*' for '.*' was not found|E: Unable to locate package`)
 
 // sourceLine is the sources.list line of a suite, on the mirror that the machine itself uses for its own release.
 func sourceLine(ctx context.Context, suite string) (string, error) {

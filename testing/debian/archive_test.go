@@ -33,3 +33,16 @@ func TestPlanned(t *testing.T) {
 	plan := "Reading package lists...\nInst seabios (1.16 Debian:12 [all])\nInst qemu (1 Debian:12 [amd64]) []\nConf seabios (1.16)\n"
 	require.Equal(t, []string{"seabios", "qemu"}, planned([]byte(plan)))
 }
+
+func TestGone(t *testing.T) {
+	for words, want := range map[string]bool{
+		"Err:2 http://m.test/debian old Release\n  404  Not Found [IP: 192.0.2.1 80]\n": true,
+		"E: Version '1' for 'linux-image' was not found\n":                              true,
+		"E: Unable to locate package linux-image\n":                                     true,
+		"Err:1 http://m.test/debian old InRelease\n  Could not resolve 'm.test'\n":      false,
+		"  Could not connect to 192.0.2.1:80 (192.0.2.1), connection timed out\n":       false,
+		"E: The repository 'http://m.test old Release' is not signed.\n":                false,
+	} {
+		require.Equal(t, want, gone.MatchString(words), words)
+	}
+}

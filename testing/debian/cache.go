@@ -126,7 +126,7 @@ func (c *Cache) fetch(ctx context.Context, set Set) ([]string, error) {
 	}
 	for _, p := range missing {
 		path, err := c.download(ctx, p)
-		if err != nil && set.Withdrawable {
+		if errors.Is(err, errGone) && set.Withdrawable {
 			return nil, fmt.Errorf("%w (%w); a folder with a copy can be named in %s", ErrWithdrawn, err, KernelsEnv)
 		}
 		if err != nil {
