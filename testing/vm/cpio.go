@@ -41,8 +41,8 @@ func (a *archive) put(name string, e entry) {
 	a.entries[name] = e
 }
 
-func (a *archive) bytes(name string, content []byte, mode fs.FileMode) {
-	a.put(name, entry{mode: mode, content: content, size: int64(len(content))})
+func (a *archive) bytes(name string, content []byte) {
+	a.put(name, entry{mode: 0o644, content: content, size: int64(len(content))})
 }
 
 // tree adds the host's file or folder at source under name. Links stay links; sockets and devices are left out.

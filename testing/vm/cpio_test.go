@@ -17,7 +17,7 @@ import (
 // The expected bytes are written down by hand from the kernel's description of the format.
 func TestArchiveBytes(t *testing.T) {
 	a := newArchive()
-	a.bytes("/d/file", []byte("abcde"), 0o644)
+	a.bytes("/d/file", []byte("abcde"))
 	var got bytes.Buffer
 	require.NoError(t, a.write(&got))
 	zeros := func(n int) string { return strings.Repeat("00000000", n) }

@@ -136,7 +136,7 @@ func makeFiles(ctx context.Context, g Guest, dir string) error {
 		a.put(target, entry{mode: os.ModeDir | 0o755})
 	}
 	for target, content := range etc {
-		a.bytes(target, []byte(content), 0o644)
+		a.bytes(target, []byte(content))
 	}
 	for target, source := range maps.All(g.Files) {
 		if err := a.tree(target, source); err != nil {
@@ -167,7 +167,7 @@ func addModules(ctx context.Context, a *archive, g Guest) ([]string, error) {
 	var paths []string
 	for _, m := range modules {
 		at := "/lib/modules/" + m.name + ".ko"
-		a.bytes(at, m.content, 0o644)
+		a.bytes(at, m.content)
 		paths = append(paths, at)
 	}
 	return paths, nil
@@ -178,7 +178,7 @@ func writeInitramfs(a *archive, j job.Job, to string) error {
 	if err != nil {
 		return err
 	}
-	a.bytes(job.Path, text, 0o644)
+	a.bytes(job.Path, text)
 	f, err := os.Create(to)
 	if err != nil {
 		return err
