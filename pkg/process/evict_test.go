@@ -61,6 +61,24 @@ func TestChainOfDeadParents(t *testing.T) {
 	require.Len(t, m.byPID, 1)
 }
 
+// The last member of a group whose leader has ended joins another one.
+func TestLeaderGoesWithItsLastMember(t *testing.T) {
+	m := newMachine()
+	m.fork(1, 10)
+	m.tasks[10].GroupLeaderPID = 10
+	m.touch(10)
+	m.fork(1, 11)
+	m.tasks[11].GroupLeaderPID = 10
+	m.touch(11)
+	m.exit(10, 0)
+	m.later(time.Hour)
+	m.touch(1)
+	require.Equal(t, 1, m.Stats().Ended)
+	m.tasks[11].GroupLeaderPID = 11
+	m.touch(11)
+	require.Zero(t, m.Stats().Ended)
+}
+
 func TestPIDReuse(t *testing.T) {
 	m := newMachine()
 	m.fork(1, 10)

@@ -61,7 +61,9 @@ func (t *Table) Stats() Stats {
 }
 
 // Apply brings the table up to date with an event and returns the lineage of
-// its Task. Events about cgroups change nothing and have no lineage.
+// its Task. Events about cgroups change nothing and have no lineage. An event
+// that was applied before, or is older than what is known, changes nothing
+// either: alerts about forks and execs come through both rings.
 //
 // A refused exec changes nothing either, but its lineage shows what was tried:
 // the refused image as the process's own and the one it kept as Previous.
@@ -76,8 +78,7 @@ func (t *Table) Apply(ev *event.Event) Lineage {
 		n = t.fork(ev)
 		p = n.at(ev.Time)
 	case ev.Kind == event.Exec && !refused:
-		n = t.exec(ev)
-		p = n.at(ev.Time)
+		n, p = t.exec(ev)
 	case ev.Kind == event.Exec:
 		n, p = t.seen(ev)
 		p = attempt(p, ev)
@@ -116,17 +117,21 @@ func (t *Table) fork(ev *event.Event) *node {
 	return n
 }
 
-// forker is the parent of a fork event, made up where it was unknown.
+// forker is the parent of a fork event. Where it was unknown it is made up of
+// what the child has of it.
 func (t *Table) forker(ev *event.Event) *node {
 	if n := t.find(ev.Parent.PID, ev.Parent.Start); n != nil {
 		t.used(n)
 		return n
 	}
-	return t.add(&ev.Parent, ev.Executable, ev)
+	parent := ev.Task
+	parent.PID, parent.TID, parent.Start, parent.NamespacePID = ev.Parent.PID, ev.Parent.PID, ev.Parent.Start, 0
+	parent.ParentPID, parent.ParentStart = 0, 0
+	return t.add(&parent, ev.Executable, ev)
 }
 
 // exec replaces the image of the process.
-func (t *Table) exec(ev *event.Event) *node {
+func (t *Table) exec(ev *event.Event) (*node, *Process) {
 	n := t.find(ev.Task.PID, ev.Task.Start)
 	if n == nil {
 		n = t.add(&ev.Task, event.Path{}, ev)
@@ -135,20 +140,40 @@ func (t *Table) exec(ev *event.Event) *node {
 	if exe.Name == "" {
 		exe = ev.Path
 	}
+	if !ev.Time.After(n.cur.since) {
+		return n, n.past(ev, exe)
+	}
 	old := *n.cur
 	p := n.next(ev.Time)
 	p.setTask(&ev.Task)
-	p.setImage(exe, ev.Args, ev.ArgsCut)
-	p.WorkingDirectory, p.Partial = ev.WorkingDirectory, false
+	p.setExec(ev, exe)
 	// The snapshot may show the outcome of an exec that is only now read.
-	again := old.Origin == FromSnapshot && old.Executable.Name == exe.Name && slices.Equal(old.Args, ev.Args)
+	again := old.Origin == FromSnapshot && old.runs(exe) && slices.Equal(old.Args, ev.Args)
 	if old.Executable.Name != "" && !again {
 		p.Previous = &Image{Executable: old.Executable, Args: old.Args}
 	}
 	t.leaders(n, &ev.Task)
 	t.place(n, ev.Scope)
 	t.enter(n, exe)
-	return n
+	return n, p
+}
+
+func (p *Process) setExec(ev *event.Event, exe event.Path) {
+	p.setImage(exe, ev.Args, ev.ArgsCut)
+	p.WorkingDirectory, p.Partial = ev.WorkingDirectory, false
+}
+
+// past is the process after an exec that the table is done with.
+func (n *node) past(ev *event.Event, exe event.Path) *Process {
+	was := n.at(ev.Time)
+	if was.since.Equal(ev.Time) && was.runs(exe) {
+		return was
+	}
+	p := *was
+	p.setTask(&ev.Task)
+	p.setExec(ev, exe)
+	p.Previous = nil // whatever it was
+	return &p
 }
 
 // attempt is the process as it would have been after a refused exec.

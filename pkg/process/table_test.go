@@ -198,6 +198,47 @@ func TestEventOlderThanTheTable(t *testing.T) {
 	require.False(t, m.Apply(late).Process.Ended)
 }
 
+// An alert about a fork or an exec comes through both rings.
+func TestEventsAppliedTwice(t *testing.T) {
+	m := newMachine()
+	m.fork(1, 10)
+	m.exec(10, "/bin/bash")
+	r := *m.tasks[10]
+	r.PID, r.Start = 11, uint64(m.now)
+	m.tasks[11] = &r
+	fork := m.event(event.Fork, 11)
+	fork.Parent = event.Task{PID: 10, Start: m.tasks[10].Start}
+	forked := m.Apply(fork)
+	exec := m.event(event.Exec, 11)
+	exec.Executable, exec.Args = event.Path{Name: "/bin/ls"}, []string{"ls"}
+	executed := m.Apply(exec)
+	require.Equal(t, executed, m.Apply(exec))
+	require.Equal(t, forked, m.Apply(fork))
+
+	m.tasks[11].exe = exec.Executable
+	m.exec(11, "/bin/cat")
+	require.Equal(t, executed.Process, m.Apply(exec).Process)
+	m.exec(11, "/bin/true")
+	l := m.Apply(exec)
+	require.Equal(t, "ls", l.Process.Name)
+	require.Equal(t, []string{"ls"}, l.Process.Args)
+	require.Nil(t, l.Process.Previous)
+	require.Equal(t, "true", m.touch(11).Process.Name)
+	require.Zero(t, m.Stats().ExecLost)
+}
+
+func TestUnknownForkerIsLikeItsChild(t *testing.T) {
+	m := newMachine()
+	child := event.Task{PID: 11, Start: 60, ParentPID: 10, ParentStart: 50, SessionLeaderPID: 10, UID: 33, TTYMajor: 4, Comm: "sh"}
+	l := m.Apply(&event.Event{Kind: event.Fork, Time: m.tick(), Task: child, Parent: event.Task{PID: 10, Start: 50},
+		Executable: event.Path{Name: "/bin/sh"}, Scope: web})
+	require.Equal(t, uint32(33), l.Parent.UID)
+	require.True(t, l.Parent.Interactive())
+	require.Equal(t, "/bin/sh", l.Parent.Executable.Name)
+	require.Equal(t, uint32(10), l.SessionLeader.PID)
+	require.Len(t, l.Ancestors(), 1)
+}
+
 func TestCgroupEventsHaveNoLineage(t *testing.T) {
 	m := newMachine()
 	require.Equal(t, Lineage{}, m.Apply(&event.Event{Kind: event.CgroupNew}))
