@@ -144,8 +144,10 @@ func addTexts(texts []text, root, dir string) ([]text, error) {
 	return texts, nil
 }
 
+// isText tells whether a file has a licence or notice for what is linked. Some
+// modules have their documentation under a licence of its own.
 func isText(e fs.DirEntry) bool {
-	return e.Type().IsRegular() && filepath.Ext(e.Name()) != ".go" &&
+	return e.Type().IsRegular() && filepath.Ext(e.Name()) != ".go" && filepath.Ext(e.Name()) != ".docs" &&
 		(licenceName.MatchString(e.Name()) || noticeName.MatchString(e.Name()))
 }
 

@@ -43,7 +43,7 @@ func TestClassify(t *testing.T) {
 func TestAddTexts(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "a module")
 	write(t, root, map[string]string{
-		"LICENSE": apache, "NOTICE.txt": "thanks", "license.go": "package a", "sub/copying.MIT": mit, "sub/deep/a.go": "", "other/LICENSE": bsd2,
+		"LICENSE": apache, "NOTICE.txt": "thanks", "license.go": "package a", "LICENSE.docs": "CC", "sub/copying.MIT": mit, "sub/deep/a.go": "", "other/LICENSE": bsd2,
 	})
 	texts, err := addTexts(nil, root, filepath.Join(root, "sub", "deep"))
 	require.NoError(t, err)
