@@ -183,7 +183,7 @@ func TestChecks(t *testing.T) {
 		fix   string // part of the remedy
 	}{
 		"capabilities of root":        {node(), "capabilities", OK, "BPF PERFMON SYS_ADMIN SYS_RESOURCE DAC_READ_SEARCH SYS_PTRACE", ""},
-		"SYS_ADMIN stands for BPF":    {node().with(files{"proc/self/status": "CapEff:\t0000000000200000\n"}), "capabilities", Note, "SYS_ADMIN", "add the capabilities SYS_RESOURCE, DAC_READ_SEARCH, SYS_PTRACE"},
+		"SYS_ADMIN stands for BPF":    {node().with(files{"proc/self/status": "CapEff:\t0000000000200000\n"}), "capabilities", Note, "SYS_ADMIN", "grant SYS_RESOURCE, DAC_READ_SEARCH, SYS_PTRACE (capabilities.add"},
 		"BPF without PERFMON":         {node().with(files{"proc/self/status": "CapEff:\t0000008000000000\n"}), "capabilities", Missing, "BPF", "PERFMON"},
 		"no capability":               {node().with(files{"proc/self/status": "CapEff:\t0000000000000000\n"}), "capabilities", Missing, "none of those", "BPF, PERFMON"},
 		"garbage capabilities":        {node().with(files{"proc/self/status": "CapEff:\txyz\n"}), "capabilities", Unknown, "invalid syntax", ""},

@@ -95,7 +95,7 @@ func (c capabilities) check() Check {
 	if !c.has(capBPF) || !c.has(capPerfmon) {
 		check.State = Missing
 	}
-	check.Remedy = "run as root, or add the capabilities " + strings.Join(lack, ", ")
+	check.Remedy = "run as root, and grant " + strings.Join(lack, ", ") + " (capabilities.add in a pod, --cap-add in Docker)"
 	return check
 }
 
