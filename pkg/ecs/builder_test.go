@@ -17,7 +17,7 @@ import (
 // refusedOpen is the state of a busy node: a shell in a pod opens a file.
 func refusedOpen(t testing.TB) (*scene, *event.Event) {
 	s := newScene(&webPod)
-	s.start(100, 101, "/usr/sbin/nginx", "-g", "daemon off;")
+	s.start("/usr/sbin/nginx", "-g", "daemon off;")
 	s.fork(101, 102)
 	s.exec(102, "/bin/sh", "-c", "echo >> /etc/passwd")
 	require.NotEmpty(t, s.docs)

@@ -28,11 +28,12 @@ var when = time.Date(2026, 11, 20, 9, 0, 0, 3_700_000, time.Local)
 func shell(levels int) process.Lineage {
 	table := process.NewTable(process.Identity{BootTime: when.Add(-time.Hour)})
 	var l process.Lineage
-	for pid := uint32(10); levels > 0; levels-- {
-		pid++
-		table.Apply(&event.Event{Kind: event.Fork, Time: when, Task: event.Task{PID: pid, Start: uint64(pid)},
-			Parent: event.Task{PID: pid - 1, Start: uint64(pid - 1), Comm: "init"}})
-		l = table.Apply(&event.Event{Kind: event.Exec, Time: when, Task: event.Task{PID: pid, Start: uint64(pid)}, Executable: event.Path{Name: "/bin/sh"}, Args: []string{"sh", "-c", "ls -a"}})
+	for pid := uint32(11); levels > 0; pid, levels = pid+1, levels-1 {
+		task := event.Task{PID: pid, Start: uint64(pid), Comm: "init"}
+		fork := event.Event{Kind: event.Fork, Time: when.Add(time.Duration(2 * pid)), Task: task, Parent: event.Task{PID: pid - 1, Start: uint64(pid - 1)}}
+		exec := event.Event{Kind: event.Exec, Time: fork.Time.Add(1), Task: task, Executable: event.Path{Name: "/bin/sh"}, Args: []string{"sh", "-c", "ls -a"}}
+		table.Apply(&fork)
+		l = table.Apply(&exec)
 	}
 	return l
 }
