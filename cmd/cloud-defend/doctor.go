@@ -1,0 +1,98 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/elastic/cloud-defend/pkg/doctor"
+	"github.com/elastic/cloud-defend/pkg/probe"
+)
+
+// doctorTimeout bounds the examination: a runtime may be hung, and that is what
+// the doctor shall find out.
+const doctorTimeout = 30 * time.Second
+
+// The formats of the report.
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+)
+
+func newDoctor() *cobra.Command {
+	var sockets []string
+	format := formatTable
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Show what this kernel and host offer, and what to do about the rest",
+		Long: `Show what this kernel and host offer, and what to do about the rest.
+
+The programs are loaded, the kernel is made to refuse an operation on a file of
+our own, and they are unloaded again. Exit status: 0 can block, 3 can only
+observe, 4 can do neither, 2 wrong flag.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return examine(cmd.Context(), cmd.OutOrStdout(), format, doctor.Options{Sockets: sockets, Try: tryKernel})
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", format, "output: table or json")
+	cmd.Flags().StringSliceVar(&sockets, "cri-socket", nil, "socket of the container runtime (default: where runtimes usually listen)")
+	return cmd
+}
+
+// examine reports and, where the verdict is short of blocking, returns an
+// exitError that has nothing more to say.
+func examine(ctx context.Context, out io.Writer, format string, opts doctor.Options) error {
+	if format != formatTable && format != formatJSON {
+		return inputError(fmt.Errorf("--format %q: use %s or %s", format, formatTable, formatJSON))
+	}
+	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+	defer cancel()
+	r := doctor.Examine(ctx, opts)
+	write := r.WriteTable
+	if format == formatJSON {
+		write = r.WriteJSON
+	}
+	if err := write(out); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if code := r.Verdict.ExitCode(); code != exitDone {
+		return &exitError{code: code}
+	}
+	return nil
+}
+
+// tryKernel does what run does before it applies a policy.
+func tryKernel(context.Context) doctor.Trial {
+	p, err := probe.Open(probe.Options{TestDirs: []string{"/run", os.TempDir(), "/dev/shm"}})
+	if err != nil {
+		return failedTrial(err)
+	}
+	defer p.Close()
+	if p.Mode() == probe.LSM {
+		return doctor.Trial{Ability: doctor.BlockLSM}
+	}
+	return doctor.Trial{Ability: doctor.BlockFmodRet}
+}
+
+// failedTrial takes the first line only: more lines are a verifier's.
+func failedTrial(err error) doctor.Trial {
+	t := doctor.Trial{Ability: doctor.Neither, Err: err}
+	var lacks *probe.Unsupported
+	if errors.As(err, &lacks) {
+		first, _, _ := strings.Cut(lacks.Err.Error(), "\n")
+		t.Err = fmt.Errorf("%s: %s", lacks.Feature, first)
+		t.Remedy = lacks.Remedy
+	}
+	return t
+}

@@ -1,0 +1,93 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+// Command cloud-defend observes containers and refuses what a policy forbids.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes of every verb. Scripts depend on them.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitInput   = 2 // a policy, a case or a flag is wrong
+	exitObserve = 3
+	exitNeither = 4 // this host allows neither blocking nor observing
+)
+
+// exitError is an error that determines the exit code. A nil err exits
+// silently: everything was said.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// inputError makes err the user's: a policy, an argument or a flag is wrong.
+func inputError(err error) error { return &exitError{exitInput, err} }
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return inputError(fmt.Errorf("unexpected argument %q; see %s --help", args[0], cmd.CommandPath()))
+	}
+	return nil
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// execute runs the command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(stderr, "cloud-defend: %s\n", text)
+	}
+	if coded := (*exitError)(nil); errors.As(err, &coded) {
+		return coded.code
+	}
+	return exitFailed
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "cloud-defend",
+		Short:         "Observe containers, and refuse what a policy forbids",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return inputError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
+	})
+	root.AddCommand(newDoctor(), newVersion())
+	return root
+}
