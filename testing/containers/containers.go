@@ -1,0 +1,168 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+// Package containers furnishes a machine with a real container runtime, Debian's containerd and runc, and with images
+// made on the spot, and runs pods in it through the CRI.
+//
+// On the host, Furnish collects what a guest must have; in the guest, Start starts it.
+package containers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	testbed "github.com/elastic/cloud-defend/testing"
+	"github.com/elastic/cloud-defend/testing/containers/image"
+	"github.com/elastic/cloud-defend/testing/debian"
+)
+
+// Images that every furnished machine has. Web and Trusted are the same root file system, so that only a policy can
+// tell them apart.
+const (
+	Web     = "docker.io/library/web:1.0"
+	Trusted = "docker.io/library/trusted:1.0"
+	pause   = "docker.io/library/pause:1.0"
+)
+
+// Actor is where the program testing/progs/actor is in Web and Trusted.
+const Actor = "/usr/local/bin/actor"
+
+// Product is where the component's own program is in guests whose tests watch containers with it.
+const Product = "/usr/local/bin/cloud-defend"
+
+// Folder is where the runtime is below the folder that Furnish fills, and so below a guest's disk.
+const Folder = "containers"
+
+// Furnish puts the runtime and the images into the folder disk, which is to become a guest's disk, and returns what
+// the guest must have besides: path in the guest to file of the host. Busybox is the guest's own.
+func Furnish(ctx context.Context, cache *debian.Cache, disk string) (map[string]string, error) {
+	tools, err := testbed.Tools()
+	if err != nil {
+		return nil, err
+	}
+	runtime, err := unpack(ctx, cache, tools, "containers")
+	if err != nil {
+		return nil, err
+	}
+	busybox, err := unpack(ctx, cache, tools, "busybox")
+	if err != nil {
+		return nil, err
+	}
+	to := filepath.Join(disk, Folder)
+	for from, name := range map[string]string{
+		"usr/bin/containerd": "bin/containerd", "usr/bin/containerd-shim-runc-v2": "bin/containerd-shim-runc-v2",
+		"usr/bin/ctr": "bin/ctr", "usr/sbin/runc": "bin/runc",
+	} {
+		if err := copyFile(filepath.Join(runtime, from), filepath.Join(to, name)); err != nil {
+			return nil, err
+		}
+	}
+	if err := writeImages(ctx, filepath.Join(busybox, "bin/busybox"), filepath.Join(to, "images.tar")); err != nil {
+		return nil, fmt.Errorf("make images: %w", err)
+	}
+	const libraries = "/lib/x86_64-linux-gnu"
+	return map[string]string{
+		"/lib64/ld-linux-x86-64.so.2":  filepath.Join(runtime, libraries, "ld-linux-x86-64.so.2"),
+		libraries + "/libc.so.6":       filepath.Join(runtime, libraries, "libc.so.6"),
+		libraries + "/libseccomp.so.2": filepath.Join(runtime, "usr", libraries, "libseccomp.so.2.5.4"),
+	}, nil
+}
+
+func unpack(ctx context.Context, cache *debian.Cache, tools []debian.Set, name string) (string, error) {
+	set, err := debian.Find(tools, name)
+	if err != nil {
+		return "", err
+	}
+	return cache.Unpack(ctx, set)
+}
+
+func copyFile(from, to string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, 0o755)
+}
+
+// applets are the ones that the images have; busybox is all of them.
+const applets = "sh ls cat cp mv rm touch echo printf id ps sleep chmod ln mkdir rmdir head tail grep env uname hostname " +
+	"whoami test true false sync dd find vi wget date wc sed awk mount umount"
+
+func writeImages(ctx context.Context, busybox, to string) error {
+	build, err := os.MkdirTemp("", "images-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(build)
+	root, err := rootFiles(ctx, busybox, build)
+	if err != nil {
+		return err
+	}
+	pauseProgram, err := program(ctx, build, "pause")
+	if err != nil {
+		return err
+	}
+	var archive bytes.Buffer
+	err = image.Write(&archive,
+		image.Image{Names: []string{pause}, Command: []string{"/pause"}, Files: map[string]image.File{"/pause": pauseProgram}},
+		image.Image{Names: []string{Web, Trusted}, Command: []string{"/bin/sleep", "86400"}, Files: root})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, archive.Bytes(), 0o644)
+}
+
+// rootFiles is what Web and Trusted consist of.
+func rootFiles(ctx context.Context, busybox, build string) (map[string]image.File, error) {
+	files := map[string]image.File{
+		"/etc/passwd":   image.Text("root:x:0:0:root:/root:/bin/sh\nwww:x:33:33:www:/srv:/bin/false\n"),
+		"/etc/group":    image.Text("root:x:0:\nwww:x:33:\n"),
+		"/etc/shadow":   {Mode: 0o600, Content: []byte("root:*:19000:0:99999:7:::\n")},
+		"/etc/app.conf": image.Text("colour = blue\n"),
+		"/tmp":          {Mode: fs.ModeDir | fs.ModeSticky | 0o777},
+	}
+	for _, dir := range []string{"/root", "/srv", "/usr/bin", "/var/log", "/proc", "/sys", "/dev"} {
+		files[dir] = image.File{Mode: fs.ModeDir | 0o755}
+	}
+	var err error
+	if files["/bin/busybox"], err = image.Program(busybox); err != nil {
+		return nil, err
+	}
+	for _, name := range strings.Fields(applets) {
+		files["/bin/"+name] = image.Link("busybox")
+	}
+	files[Actor], err = program(ctx, build, "actor")
+	return files, err
+}
+
+// program builds one of testing/progs.
+func program(ctx context.Context, build, name string) (image.File, error) {
+	to := filepath.Join(build, name)
+	if err := BuildStatic(ctx, to, "github.com/elastic/cloud-defend/testing/progs/"+name); err != nil {
+		return image.File{}, err
+	}
+	return image.Program(to)
+}
+
+// BuildStatic builds a program of this module that runs on any Linux of the guests' architecture.
+func BuildStatic(ctx context.Context, to, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", to, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return err
+}

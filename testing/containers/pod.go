@@ -1,0 +1,171 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package containers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/elastic/cloud-defend/testing/progs/report"
+)
+
+// Pod is a running sandbox.
+type Pod struct {
+	ID, Name string
+
+	runtime *Runtime
+	config  *cri.PodSandboxConfig
+}
+
+// Container is a container of a pod.
+type Container struct {
+	ID, Name, Image string
+
+	pod *Pod
+	log string
+}
+
+// Output is what a program in a container left.
+type Output struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+// Pod starts a sandbox. Its containers have the machine's network and pids of their own.
+func (r *Runtime) Pod(ctx context.Context, name string) (*Pod, error) {
+	logs := filepath.Join(r.root, "logs", name)
+	if err := os.MkdirAll(logs, 0o755); err != nil {
+		return nil, err
+	}
+	config := &cri.PodSandboxConfig{
+		Metadata:     &cri.PodSandboxMetadata{Name: name, Namespace: "default", Uid: name + "-uid"},
+		LogDirectory: logs,
+		Linux: &cri.LinuxPodSandboxConfig{SecurityContext: &cri.LinuxSandboxSecurityContext{
+			NamespaceOptions: &cri.NamespaceOption{Network: cri.NamespaceMode_NODE, Pid: cri.NamespaceMode_CONTAINER},
+		}},
+	}
+	reply, err := r.cri.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: config})
+	if err != nil {
+		return nil, fmt.Errorf("run pod %s: %w", name, err)
+	}
+	return &Pod{ID: reply.GetPodSandboxId(), Name: name, runtime: r, config: config}, nil
+}
+
+// Run creates and starts a container. Without a command it runs the image's own, which sleeps.
+func (p *Pod) Run(ctx context.Context, name, image string, command ...string) (*Container, error) {
+	c := &Container{Name: name, Image: image, pod: p, log: filepath.Join(p.config.GetLogDirectory(), name+".log")}
+	reply, err := p.runtime.cri.CreateContainer(ctx, &cri.CreateContainerRequest{
+		PodSandboxId: p.ID, SandboxConfig: p.config,
+		Config: &cri.ContainerConfig{
+			Metadata: &cri.ContainerMetadata{Name: name},
+			Image:    &cri.ImageSpec{Image: image},
+			Command:  command,
+			LogPath:  name + ".log",
+			Mounts:   []*cri.Mount{{HostPath: "/proc", ContainerPath: report.HostProc, Readonly: true}},
+			Linux: &cri.LinuxContainerConfig{SecurityContext: &cri.LinuxContainerSecurityContext{
+				NamespaceOptions: p.config.GetLinux().GetSecurityContext().GetNamespaceOptions(),
+			}},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create container %s: %w", name, err)
+	}
+	c.ID = reply.GetContainerId()
+	if _, err := p.runtime.cri.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: c.ID}); err != nil {
+		return nil, fmt.Errorf("start container %s: %w", name, err)
+	}
+	return c, nil
+}
+
+// Exec runs a program in the container to its end. Its exit status is no error.
+func (c *Container) Exec(ctx context.Context, command ...string) (Output, error) {
+	reply, err := c.pod.runtime.cri.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: c.ID, Cmd: command, Timeout: 60})
+	if err != nil {
+		return Output{}, fmt.Errorf("exec %q in %s: %w", command, c.Name, err)
+	}
+	return Output{Stdout: string(reply.GetStdout()), Stderr: string(reply.GetStderr()), Code: int(reply.GetExitCode())}, nil
+}
+
+// Act runs the actor in the container and returns its reports.
+func (c *Container) Act(ctx context.Context, deeds ...string) ([]report.Report, error) {
+	out, err := c.Exec(ctx, append([]string{Actor}, deeds...)...)
+	if err != nil {
+		return nil, err
+	}
+	if out.Code != 0 {
+		return nil, fmt.Errorf("actor in %s ended with %d: %s", c.Name, out.Code, out.Stderr)
+	}
+	return report.Read(strings.NewReader(out.Stdout))
+}
+
+// Wait waits for the container's own command to end and returns what it left.
+func (c *Container) Wait(ctx context.Context) (Output, error) {
+	var out Output
+	err := poll(ctx, func() (bool, error) {
+		reply, err := c.pod.runtime.cri.ContainerStatus(ctx, &cri.ContainerStatusRequest{ContainerId: c.ID})
+		out.Code = int(reply.GetStatus().GetExitCode())
+		return reply.GetStatus().GetState() == cri.ContainerState_CONTAINER_EXITED, err
+	})
+	if err != nil {
+		return out, fmt.Errorf("wait for container %s: %w", c.Name, err)
+	}
+	text, err := os.ReadFile(c.log)
+	if err != nil {
+		return out, err
+	}
+	out.Stdout, out.Stderr, err = splitLog(string(text))
+	return out, err
+}
+
+// splitLog reads the CRI's log format: lines of "time stream F|P text", where P means that the line goes on.
+func splitLog(text string) (stdout, stderr string, err error) {
+	var out, errors strings.Builder
+	for line := range strings.Lines(text) {
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
+		if len(f) != 4 {
+			return "", "", fmt.Errorf("not a line of a container's log: %q", line)
+		}
+		to := &out
+		if f[1] == "stderr" {
+			to = &errors
+		}
+		to.WriteString(f[3])
+		if f[2] == "F" {
+			to.WriteByte('\n')
+		}
+	}
+	return out.String(), errors.String(), nil
+}
+
+// Remove ends the container, if it runs, and removes it.
+func (c *Container) Remove(ctx context.Context) error {
+	if _, err := c.pod.runtime.cri.RemoveContainer(ctx, &cri.RemoveContainerRequest{ContainerId: c.ID}); err != nil {
+		return fmt.Errorf("remove container %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// removePods removes all pods with their containers.
+func (r *Runtime) removePods() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	reply, err := r.cri.ListPodSandbox(ctx, &cri.ListPodSandboxRequest{})
+	if err != nil {
+		return fmt.Errorf("list pods: %w", err)
+	}
+	var errs []error
+	for _, p := range reply.GetItems() {
+		_, err := r.cri.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: p.GetId()})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
