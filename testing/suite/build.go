@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -27,6 +28,8 @@ type Package struct {
 	Dir, Binary string
 	// Tests are the names of its kernel tests that match the run's pattern.
 	Tests []string
+	// Containers: its tests run containers.
+	Containers bool
 }
 
 // Build builds the test program of each package that has kernel tests, once for all kernels, into the folder to, and
@@ -63,7 +66,7 @@ var declaration = regexp.MustCompile(`(?m)^func TestKernel`)
 
 // findPackages returns the packages with a test file that declares a kernel test.
 func findPackages(ctx context.Context, root string, patterns []string) ([]Package, error) {
-	args := append([]string{"list", "-json=ImportPath,Dir,Module,TestGoFiles,XTestGoFiles"}, patterns...)
+	args := append([]string{"list", "-json=ImportPath,Dir,Module,TestGoFiles,XTestGoFiles,TestImports,XTestImports"}, patterns...)
 	list, err := goOutput(ctx, root, args...)
 	if err != nil {
 		return nil, err
@@ -74,6 +77,7 @@ func findPackages(ctx context.Context, root string, patterns []string) ([]Packag
 			ImportPath, Dir           string
 			Module                    struct{ Path string }
 			TestGoFiles, XTestGoFiles []string
+			TestImports, XTestImports []string
 		}
 		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
 			return found, nil
@@ -86,7 +90,8 @@ func findPackages(ctx context.Context, root string, patterns []string) ([]Packag
 		}
 		if declares {
 			name := strings.TrimPrefix(p.ImportPath, p.Module.Path+"/")
-			found = append(found, Package{Name: name, Dir: p.Dir})
+			uses := slices.Contains(append(p.TestImports, p.XTestImports...), p.Module.Path+"/"+containersPackage)
+			found = append(found, Package{Name: name, Dir: p.Dir, Containers: uses || name == containersPackage})
 		}
 	}
 }

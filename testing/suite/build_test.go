@@ -16,11 +16,14 @@ import (
 func TestBuild(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "a module")
 	for name, content := range map[string]string{
-		"go.mod":            "module m.test/x\n\ngo 1.26\n",
-		"a/a.go":            "package a\n",
-		"a/a_test.go":       "package a\n\nimport \"testing\"\n\nfunc TestKernelOne(*testing.T) {}\n\nfunc TestUnit(*testing.T) {}\n",
-		"a/b_test.go":       "package a_test\n\nimport \"testing\"\n\nfunc TestKernelTwo(*testing.T) {}\n",
-		"unit/unit_test.go": "package unit\n\nimport \"testing\"\n\nfunc TestUnit(*testing.T) {}\n",
+		"go.mod":      "module m.test/x\n\ngo 1.26\n",
+		"a/a.go":      "package a\n",
+		"a/a_test.go": "package a\n\nimport \"testing\"\n\nfunc TestKernelOne(*testing.T) {}\n\nfunc TestUnit(*testing.T) {}\n",
+		"a/b_test.go": "package a_test\n\nimport \"testing\"\n\nfunc TestKernelTwo(*testing.T) {}\n",
+		"c/c_test.go": "package c\n\nimport (\n\t_ \"m.test/x/testing/containers\"\n\t\"testing\"\n)\n\n" +
+			"func TestKernelOne(*testing.T) {}\n",
+		"testing/containers/c.go": "package containers\n",
+		"unit/unit_test.go":       "package unit\n\nimport \"testing\"\n\nfunc TestUnit(*testing.T) {}\n",
 	} {
 		path := filepath.Join(root, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
@@ -32,8 +35,10 @@ func TestBuild(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []Package{{
 		Name: "a", Dir: filepath.Join(root, "a"), Binary: filepath.Join(to, "a.test"), Tests: []string{"TestKernelOne", "TestKernelTwo"},
+	}, {
+		Name: "c", Dir: filepath.Join(root, "c"), Binary: filepath.Join(to, "c.test"), Tests: []string{"TestKernelOne"}, Containers: true,
 	}}, got)
-	require.Contains(t, out.String(), "built 1 packages with 2 kernel tests")
+	require.Contains(t, out.String(), "built 2 packages with 3 kernel tests")
 
 	got, err = Build(t.Context(), root, to, "One|Unit", &out, "./...")
 	require.NoError(t, err)

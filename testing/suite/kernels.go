@@ -66,6 +66,10 @@ func Kernels(ctx context.Context, root, run, pattern string, out io.Writer, kern
 	if err != nil {
 		return Tally{}, err
 	}
+	guest, err := furnish(ctx, bed, vm.Guest{}, packages, to, out)
+	if err != nil {
+		return Tally{}, err
+	}
 	var total Tally
 	machines := 0
 	for _, name := range kernels {
@@ -78,7 +82,8 @@ func Kernels(ctx context.Context, root, run, pattern string, out io.Writer, kern
 			return total, err
 		}
 		for _, mode := range Modes {
-			tally, err := Machine(ctx, bed, vm.Guest{Kernel: kernel}, mode, packages, out)
+			guest.Kernel = kernel
+			tally, err := Machine(ctx, bed, guest, mode, packages, out)
 			if err != nil {
 				return total, err
 			}
