@@ -60,6 +60,9 @@ func Machine(ctx context.Context, bed *vm.Bed, g vm.Guest, mode Mode, packages [
 	}
 	t := r.account(packages, result.Exits, fault)
 	printFailures(out, t)
+	if result.Retried {
+		fmt.Fprintf(out, "%s: the first boot died, this was the second\n", name)
+	}
 	fmt.Fprintf(out, "%s: %s; %d of %d packages and %d of %d tests reported, in %s of which %.1fs boot\n", name, t,
 		len(result.Exits), len(packages), r.reported(packages), shipped(packages), since(start), result.Boot.Seconds())
 	for _, reason := range slices.Sorted(maps.Keys(t.Reasons)) {

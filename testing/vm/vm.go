@@ -67,6 +67,8 @@ type Command struct {
 type Result struct {
 	// Exits are those of the commands that ended, in their order; fewer than the commands if Run returned an error.
 	Exits []job.Exit
+	// Retried: the first boot died.
+	Retried bool
 	// Boot and Total are the times to the first command and to power off.
 	Boot, Total time.Duration
 }
@@ -99,6 +101,7 @@ func Run(ctx context.Context, g Guest) (Result, error) {
 	result, err := boot(ctx, g, dir)
 	if errors.Is(err, ErrBoot) {
 		result, err = boot(ctx, g, dir)
+		result.Retried = true
 	}
 	return result, err
 }
