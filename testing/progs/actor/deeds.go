@@ -17,8 +17,8 @@ import (
 // deed is one operation on a path. What it needs is made beforehand by prepare, so that the deed itself is one system
 // call, or as near to that as it can be.
 type deed struct {
-	// needs is the mode of the file that must exist at the path; 0 for none. needsFrom is the same for the file that
-	// a rename or link starts from, which is beside it.
+	// needs is the mode of the file that must exist at the path; 0 for none. needsFrom is the same for the other end
+	// of a rename or link.
 	needs, needsFrom fs.FileMode
 	do               func(path string) error
 }
@@ -28,8 +28,12 @@ const (
 	program fs.FileMode = 0o755
 )
 
-// from is where the other end of a rename or link lies.
-func from(path string) string { return path + ".from" }
+// from is the other end of a rename or link: the file of the same name in a folder beside, so that a policy can cover
+// either end alone.
+func from(path string) string {
+	dir, name := filepath.Split(path)
+	return filepath.Join(filepath.Clean(dir)+".from", name)
+}
 
 var deeds = map[string]deed{
 	"create":            {do: opening(os.O_WRONLY|os.O_CREATE|os.O_EXCL, plain)},
@@ -48,6 +52,7 @@ var deeds = map[string]deed{
 	"rename":            {needsFrom: plain, do: rename},
 	"rename-over":       {needs: plain, needsFrom: plain, do: rename},
 	"rename-executable": {needsFrom: program, do: rename},
+	"rename-away":       {needs: plain, do: func(path string) error { return unix.Rename(path, from(path)) }},
 	"link":              {needsFrom: plain, do: func(path string) error { return unix.Link(from(path), path) }},
 	"link-executable":   {needsFrom: program, do: func(path string) error { return unix.Link(from(path), path) }},
 	"unlink":            {needs: plain, do: unix.Unlink},
@@ -62,7 +67,7 @@ func prepare(dir string) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{os.MkdirAll(dir, 0o755)}
+	errs := []error{os.MkdirAll(dir, 0o755), os.MkdirAll(filepath.Dir(from(filepath.Join(dir, "x"))), 0o755)}
 	for verb, d := range deeds {
 		path := filepath.Join(dir, verb)
 		for at, mode := range map[string]fs.FileMode{path: d.needs, from(path): d.needsFrom} {
@@ -99,8 +104,8 @@ func opening(flags int, mode fs.FileMode) func(string) error {
 	}
 }
 
-// truncateOpened truncates by descriptor, which is opened where the policy of a test does not reach and then moved to
-// the path: at the path itself, opening for writing would be refused already.
+// truncateOpened truncates by descriptor, which is opened where the policy of a test does not reach, at the other end,
+// and then moved to the path: there, opening for writing would be refused already.
 func truncateOpened(path string) error {
 	f, err := os.OpenFile(from(path), os.O_WRONLY, 0)
 	if err != nil {

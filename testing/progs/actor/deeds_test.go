@@ -52,6 +52,8 @@ func TestDeeds(t *testing.T) {
 		require.Equal(t, want, string(content), verb)
 	}
 	require.NoFileExists(t, filepath.Join(dir, "unlink"))
+	require.NoFileExists(t, filepath.Join(dir, "rename-away"))
+	require.FileExists(t, filepath.Join(dir+".from", "rename-away"))
 	for verb, want := range map[string]os.FileMode{
 		"create-executable": 0o755, "chmod-executable": 0o755, "chmod-plain": 0o644, "chmod": 0o600,
 	} {
