@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 
 	"gopkg.in/yaml.v3"
 )
@@ -60,7 +61,12 @@ func (p *parser) unreadable(text []byte, err error) {
 		p.faultAt(1, 1, "", "the policy is empty", whatAPolicyIs)
 		return
 	}
-	line, column, indent := brokenAt(text)
+	line, column, indent := 1, 1, []byte(nil)
+	if len(text) <= maxSearched {
+		line, column, indent = brokenAt(text)
+	} else if m := yamlPosition.FindStringSubmatch(err.Error()); m != nil && m[1] != "" {
+		line, _ = strconv.Atoi(m[1])
+	}
 	remedy := "look at the indentation, quotes, brackets and colons of this line and the one before it"
 	if bytes.ContainsRune(indent, '\t') {
 		remedy = "indent with spaces: YAML allows no tabs there"
@@ -68,7 +74,10 @@ func (p *parser) unreadable(text []byte, err error) {
 	p.faultAt(line, column, "", "this is not YAML: "+yamlPosition.ReplaceAllString(err.Error(), ""), remedy)
 }
 
-var yamlPosition = regexp.MustCompile(`^yaml: (?:line \d+: )?`)
+var yamlPosition = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// maxSearched is the longest text in which brokenAt is worth its time, since it reads the text some twenty times.
+const maxSearched = 128 << 10
 
 // brokenAt finds the place where text stops being YAML: the first character of the line after the longest run of lines
 // that still is, and the blanks before it. The YAML parser itself names the line where the broken block began, which may
@@ -77,7 +86,7 @@ func brokenAt(text []byte) (line, column int, indent []byte) {
 	ends := lineEnds(text)
 	// A quoted text or a bracket over several lines is broken until it ends, so a cut inside one says nothing;
 	// looking ahead gets over it. The longer the text, the less far, so that the search stays below a second.
-	lookAhead := max(1, min(40, (4<<20)/(len(text)*16)))
+	lookAhead := max(1, min(40, maxSearched*2/len(text)))
 	good, bad := 0, len(ends)
 	for bad-good > 1 {
 		cut := (good + bad) / 2

@@ -48,10 +48,13 @@ type parser struct {
 }
 
 // maxFaults bounds the length of an error: nobody reads further, and a hostile text could hold one per byte.
-const maxFaults = 1000
+const maxFaults = 200
+
+// full reports that no further fault will be shown, so that working out a remedy is a waste.
+func (p *parser) full() bool { return len(p.faults) == maxFaults }
 
 func (p *parser) faultAt(line, column int, key, problem, remedy string) {
-	if len(p.faults) == maxFaults {
+	if p.full() {
 		p.more++
 		return
 	}
@@ -128,7 +131,7 @@ func (s *section) plain() *Section {
 
 // unknownKey refuses a key and returns the valid one that was probably meant, so that it is not called missing too.
 func (p *parser) unknownKey(e entry, valid ...string) (meant string) {
-	if len(p.faults) < maxFaults {
+	if !p.full() {
 		meant = nearest(e.name, valid)
 	}
 	remedy := oneOf(valid)
@@ -147,6 +150,7 @@ const whatASectionIs = `it holds a list of "selectors" and a list of "responses"
 
 func (p *parser) section(t Type, v value) section {
 	s := section{present: true}
+	faults := len(p.faults)
 	entries, ok := p.entries(v, v.key+".", whatASectionIs)
 	if !ok {
 		return s
@@ -166,18 +170,19 @@ func (p *parser) section(t Type, v value) section {
 	for _, k := range missing {
 		p.fault(v.at, v.key, fmt.Sprintf("%q is missing", k), whatASectionIs)
 	}
-	if n := len(s.selectors) + len(s.responses); n > MaxItems && len(s.selectors) <= MaxItems && len(s.responses) <= MaxItems {
+	if n := len(s.selectors) + len(s.responses); n > MaxItems && len(p.faults) == faults {
 		p.warn(v.at, v.key, fmt.Sprintf("%d selectors and responses together", n),
 			fmt.Sprintf("Kibana's editor allows %d of both, and will not save this policy", MaxItems))
 	}
 	return s
 }
 
-// counted reads a list of at least one and at most MaxItems elements.
+// counted reads a list of at least one and at most MaxItems elements. Of a longer one it returns the first, and false.
 func (p *parser) counted(v value, what string) ([]value, bool) {
 	list, ok := p.someElements(v, "write at least one "+what)
 	if len(list) > MaxItems {
 		p.fault(list[MaxItems].at, v.key, fmt.Sprintf("%d %ss", len(list), what), fmt.Sprintf("at most %d are allowed of each type", MaxItems))
+		return list[:MaxItems], false
 	}
 	return list, ok
 }

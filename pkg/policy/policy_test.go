@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
@@ -284,14 +285,43 @@ func TestManyFaults(t *testing.T) {
 	var refused *Error
 	require.ErrorAs(t, err, &refused)
 	require.Len(t, refused.Faults, maxFaults+1)
-	require.Equal(t, "p: 2000 more faults are not shown; mend these first", refused.Faults[maxFaults].String())
+	require.Equal(t, "p: 400 more faults are not shown; mend these first", refused.Faults[maxFaults].String())
+}
+
+// TestHostileTexts: whatever the text, the answer does not take long. The limit is far above what it takes, and far
+// below what a search in square time took.
+func TestHostileTexts(t *testing.T) {
+	name := strings.Repeat("n", 120)
+	var selectors, references strings.Builder
+	for i := range 64 {
+		fmt.Fprintf(&selectors, "{name: %s%d, operation: [fork]},", name, i)
+	}
+	for i := range 4000 {
+		fmt.Fprintf(&references, "%sx%d,", name, i)
+	}
+	for what, text := range map[string]string{
+		"broken at the end":         strings.Repeat("a: {}\n", maxSearched/6-10) + "  b: c\n",
+		"broken at the end of 1MiB": strings.Repeat("a:\n", maxText/4) + "}",
+		"open quote":                "\"" + strings.Repeat("a\n", maxSearched/2-1),
+		"deep":                      strings.Repeat("[", maxText),
+		"deep and closed":           strings.Repeat("{a: ", 9000) + strings.Repeat("}", 9000),
+		"many unknown names":        fmt.Sprintf("process: {selectors: [%s], responses: [{match: [%s], actions: [log]}]}", &selectors, &references),
+		"many selectors":            "file: {selectors: [" + strings.Repeat("{name: a, x: 1},", 40_000) + "], responses: [{match: [" + strings.Repeat("b,", 9000) + "], actions: [log]}]}",
+		"many merges":               "a: &a {x: 1}\nfile: {" + strings.Repeat("<<: *a, ", 60_000) + "}",
+	} {
+		begin := time.Now()
+		_, _, err := Parse("p", []byte(text))
+		require.Error(t, err, what)
+		t.Logf("%s: %s", what, time.Since(begin))
+		require.Less(t, time.Since(begin), 20*time.Second, what)
+	}
 }
 
 // TestBrokenYAML names the line where the text breaks, however long what stands before and after it is.
 func TestBrokenYAML(t *testing.T) {
 	const block = "- name: a\n  list: [1,\n    2,\n    3]\n  text: \"b\n    c\"\n"
-	for _, before := range []int{0, 1, 50, 2000} {
-		for _, after := range []int{0, 3, 2000} {
+	for _, before := range []int{0, 1, 50, 300} {
+		for _, after := range []int{0, 3, 300} {
 			text := strings.Repeat(block, before) + "- name: a\n broken: b\n" + strings.Repeat(block, after)
 			_, _, err := Parse("p", []byte(text))
 			fault := requireOneFault(t, err)

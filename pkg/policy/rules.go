@@ -72,6 +72,10 @@ func (p *parser) references(t Type, list []value, sections *[len(Types)]section)
 }
 
 func (p *parser) unknownSelector(t Type, item value, name string, sections *[len(Types)]section) {
+	if p.full() {
+		p.more++
+		return
+	}
 	for _, other := range Types {
 		if other != t && sections[other].find(name) != nil {
 			p.fault(item.node, item.key, fmt.Sprintf("%s is a %s selector", quote(name), other),
@@ -117,7 +121,7 @@ func (p *parser) unboundedBlocks(s *section) {
 		var boundless []string
 		for _, name := range r.Match {
 			sel := s.find(name)
-			if sel.boundless() {
+			if sel.boundless() && !slices.Contains(boundless, name) {
 				boundless = append(boundless, name)
 			}
 			if sel != nil && sel.anywhere() && slices.Contains(sel.TargetFilePath, everything) {

@@ -39,8 +39,11 @@ func nearest(word string, valid []string) string {
 	}
 	best, fewest := "", 0
 	for _, v := range valid {
-		d := distance(strings.ToLower(word), strings.ToLower(v))
-		if d <= (max(len(word), len(v))+1)/3 && (best == "" || d < fewest) {
+		few := (max(len(word), len(v)) + 1) / 3
+		if len(word) > len(v)+few || len(v) > len(word)+few {
+			continue
+		}
+		if d := distance(strings.ToLower(word), strings.ToLower(v)); d <= few && (best == "" || d < fewest) {
 			best, fewest = v, d
 		}
 	}
