@@ -42,18 +42,27 @@ func (r *Ruleset) Decide(t policy.Type, q Query) Decision {
 	considered := table.considered(q)
 	may := considered & q.ContainerMay & q.PathMay
 	must := considered & q.ContainerMust & q.PathMust
-	fired := table.fired(may, must)
-	blockMatch, blockExclude := considered&q.ContainerMust&q.PathMay, considered&q.ContainerMay&q.PathMust
 	if q.FailClosed {
-		blockMatch, blockExclude = may, must
+		return table.decide(may, must, may, must)
 	}
+	return table.decide(may, must, considered&q.ContainerMust&q.PathMay, considered&q.ContainerMay&q.PathMust)
+}
+
+// Fire evaluates the responses of a type for the selectors that match, all of their conditions considered.
+func (r *Ruleset) Fire(t policy.Type, matching uint64) Decision {
+	return r.Tables[t].decide(matching, matching, matching, matching)
+}
+
+// decide evaluates the responses for the selectors that count for match and for exclude lists, block apart.
+func (t *Table) decide(match, exclude, blockMatch, blockExclude uint64) Decision {
+	fired := t.fired(match, exclude)
 	d := Decision{
-		Log:   fired & table.Log,
-		Alert: fired & table.Alert,
-		Block: table.fired(blockMatch, blockExclude) & table.Block,
+		Log:   fired & t.Log,
+		Alert: fired & t.Alert,
+		Block: t.fired(blockMatch, blockExclude) & t.Block,
 	}
 	for rest := d.Log | d.Alert | d.Block; rest != 0; rest &= rest - 1 {
-		d.Selectors |= may & table.Match[bits.TrailingZeros64(rest)]
+		d.Selectors |= match & t.Match[bits.TrailingZeros64(rest)]
 	}
 	return d
 }

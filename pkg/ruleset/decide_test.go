@@ -95,6 +95,14 @@ func TestDecide(t *testing.T) {
 	require.Equal(t, []string{"etc", "mounted"}, r.Names(policy.File, etc|mounted|1<<63))
 }
 
+func TestFire(t *testing.T) {
+	r := testTable(t)
+	require.Equal(t, Decision{Selectors: etc, Alert: 1, Block: 1}, r.Fire(policy.File, etc))
+	require.Equal(t, Decision{Selectors: nginx, Log: 2}, r.Fire(policy.File, etc|nginx))
+	require.Equal(t, Decision{}, r.Fire(policy.File, 1<<3))
+	require.Equal(t, Decision{}, r.Fire(policy.Process, all))
+}
+
 // TestDecideUnknown compares a decision about an unknown container with those about every container that it may turn
 // out to be: block fires exactly if it would for all of them, or with FailClosed at least if it would for one; log and
 // alert fire at least if they would for one.
