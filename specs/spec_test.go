@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,6 +51,8 @@ func TestSpecs(t *testing.T) {
 			got := read(t, path)
 			require.Equal(t, 2, got.Version)
 			require.NotEmpty(t, got.Inputs)
+			require.FileExists(t, filepath.Join("..", "cmd", strings.TrimSuffix(path, ".spec.yml"), "main.go"),
+				"the agent wants a binary of the spec's name beside it")
 			for _, in := range got.Inputs {
 				require.NotEmpty(t, in.Name)
 				require.NotEmpty(t, in.Description)
