@@ -293,14 +293,14 @@ func TestManyFaults(t *testing.T) {
 func TestHostileTexts(t *testing.T) {
 	name := strings.Repeat("n", 120)
 	var selectors, references strings.Builder
-	for i := range 64 {
+	for i := range 16 {
 		fmt.Fprintf(&selectors, "{name: %s%d, operation: [fork]},", name, i)
 	}
 	for i := range 4000 {
 		fmt.Fprintf(&references, "%sx%d,", name, i)
 	}
 	for what, text := range map[string]string{
-		"broken at the end":         strings.Repeat("a: {}\n", maxSearched/6-10) + "  b: c\n",
+		"broken at the end":         strings.Repeat("a: {}\n", maxSearched/24) + "  b: c\n",
 		"broken at the end of 1MiB": strings.Repeat("a:\n", maxText/4) + "}",
 		"open quote":                "\"" + strings.Repeat("a\n", maxSearched/2-1),
 		"deep":                      strings.Repeat("[", maxText),
