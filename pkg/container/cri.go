@@ -120,7 +120,7 @@ func (s *criSource) container(ctx context.Context, c *cri.Container, pods map[st
 			return details{}, err
 		}
 		d := parseInfo(reply.GetInfo())
-		d.image = imageOf(reply.GetStatus())
+		d.image = imageOf(c.GetImage(), reply.GetStatus())
 		return d, nil
 	})
 	if !found {
@@ -223,18 +223,23 @@ func parseInfo(verbose map[string]string) details {
 	return d
 }
 
-// imageOf prefers the name that the user wrote: kubelet asks for a container by
-// image id, and older runtimes give one of the image's tags instead.
-func imageOf(s *cri.ContainerStatus) Image {
+// imageOf finds the name by which the image was asked for: what the user wrote,
+// where kubelet passed it on, else what the runtime was asked for. An older
+// kubelet asks by image id; only then it is the status's name, which containerd
+// takes from any of the image's tags.
+func imageOf(asked *cri.ImageSpec, s *cri.ContainerStatus) Image {
 	repository, digest, byDigest := strings.Cut(s.GetImageRef(), "@")
-	name := s.GetImage().GetUserSpecifiedImage()
-	if name == "" {
-		name = s.GetImage().GetImage()
+	candidates := []string{s.GetImage().GetUserSpecifiedImage(), asked.GetUserSpecifiedImage(), asked.GetImage(), s.GetImage().GetImage()}
+	if byDigest {
+		candidates = append(candidates, s.GetImageRef())
 	}
-	if byDigest && (name == "" || strings.HasPrefix(name, "sha256:")) {
-		name = s.GetImageRef()
+	image := Image{Reference: s.GetImage().GetImage()}
+	for _, name := range candidates {
+		if name != "" && !isImageID(name) {
+			image = ParseImage(name)
+			break
+		}
 	}
-	image := ParseImage(name)
 	if byDigest && image.Digest == "" && image.Repository == ParseImage(repository).Repository {
 		image.Digest = digest
 	}

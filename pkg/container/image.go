@@ -17,7 +17,7 @@ import (
 // a document can still show it.
 func ParseImage(name string) Image {
 	img := Image{Reference: name}
-	if name == "" || strings.HasPrefix(name, "sha256:") {
+	if name == "" || isImageID(name) {
 		return img
 	}
 	named, err := reference.ParseNormalizedNamed(name)
@@ -34,4 +34,9 @@ func ParseImage(name string) Image {
 		img.Digest = digested.Digest().String()
 	}
 	return img
+}
+
+// isImageID tells an image's id from its name. CRI-O leaves the algorithm out.
+func isImageID(name string) bool {
+	return isHexID(strings.TrimPrefix(name, "sha256:"))
 }

@@ -25,11 +25,12 @@ func TestParseImage(t *testing.T) {
 		{Reference: "ghcr.io/a/b@" + digest, Repository: "ghcr.io/a/b", Digest: digest},
 		{Reference: "ghcr.io/a/b:v1@" + digest, Repository: "ghcr.io/a/b", Tag: "v1", Digest: digest},
 		{Reference: digest},
+		{Reference: idA},
+		{Reference: "sha256:abc", Repository: "docker.io/library/sha256", Tag: "abc"},
 		{Reference: ""},
 		// Outside the grammar: kept as it is.
 		{Reference: "docker.io/Upper:1", Repository: "docker.io/Upper:1"},
 		{Reference: "a b", Repository: "a b"},
-		{Reference: idA, Repository: idA},
 	} {
 		require.Empty(t, cmp.Diff(want, ParseImage(want.Reference)), "image %q", want.Reference)
 	}

@@ -185,28 +185,43 @@ func TestRefreshFindsPodContainers(t *testing.T) {
 func TestImageOfAContainer(t *testing.T) {
 	ref := "docker.io/library/nginx@" + digest1
 	for name, tc := range map[string]struct {
+		asked  string
 		status *cri.ContainerStatus
 		want   Image
 	}{
 		"what the user wrote": {
-			&cri.ContainerStatus{Image: &cri.ImageSpec{Image: "sha256:0", UserSpecifiedImage: "nginx:1.25"}, ImageRef: ref},
+			"docker.io/library/nginx:asked",
+			&cri.ContainerStatus{Image: &cri.ImageSpec{Image: digest1, UserSpecifiedImage: "nginx:1.25"}, ImageRef: ref},
 			Image{Reference: "nginx:1.25", Repository: "docker.io/library/nginx", Tag: "1.25", Digest: digest1},
 		},
+		"what the runtime was asked for, not another tag of the same image": {
+			"docker.io/library/nginx:1.25",
+			&cri.ContainerStatus{Image: &cri.ImageSpec{Image: "docker.io/library/alias:2"}, ImageRef: ref},
+			Image{Reference: "docker.io/library/nginx:1.25", Repository: "docker.io/library/nginx", Tag: "1.25", Digest: digest1},
+		},
+		"asked for by id": {
+			digest1,
+			&cri.ContainerStatus{Image: &cri.ImageSpec{Image: "docker.io/library/nginx:1.25"}, ImageRef: ref},
+			Image{Reference: "docker.io/library/nginx:1.25", Repository: "docker.io/library/nginx", Tag: "1.25", Digest: digest1},
+		},
 		"only an image id": {
+			idA,
 			&cri.ContainerStatus{Image: &cri.ImageSpec{Image: digest1}, ImageRef: digest1},
 			Image{Reference: digest1},
 		},
 		"image id and repository digest": {
-			&cri.ContainerStatus{Image: &cri.ImageSpec{Image: "sha256:0"}, ImageRef: ref},
+			digest1,
+			&cri.ContainerStatus{Image: &cri.ImageSpec{Image: digest1}, ImageRef: ref},
 			Image{Reference: ref, Repository: "docker.io/library/nginx", Digest: digest1},
 		},
 		"the digest of another repository": {
+			"",
 			&cri.ContainerStatus{Image: &cri.ImageSpec{Image: "quay.io/x/nginx:1"}, ImageRef: ref},
 			Image{Reference: "quay.io/x/nginx:1", Repository: "quay.io/x/nginx", Tag: "1"},
 		},
-		"nothing": {&cri.ContainerStatus{}, Image{}},
+		"nothing": {"", &cri.ContainerStatus{}, Image{}},
 	} {
-		require.Empty(t, cmp.Diff(tc.want, imageOf(tc.status)), name)
+		require.Empty(t, cmp.Diff(tc.want, imageOf(&cri.ImageSpec{Image: tc.asked}, tc.status)), name)
 	}
 }
 
