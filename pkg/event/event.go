@@ -194,6 +194,13 @@ type Decision struct {
 	// not be resolved count as matching. ContainerMayFrom is the same for
 	// PathFrom, whose operation is judged apart; 0 where only Path is judged.
 	ContainerMay, ContainerMayFrom uint64
+	// AlertCopy: the alert of this Fork or Exec comes as an event of its own,
+	// a copy.
+	AlertCopy bool
+	// Copied: an alert's own copy of a Fork or Exec that was, or is about to
+	// be, seen without it. The original stands in the stream before the copy
+	// unless it was lost.
+	Copied bool
 	// Spared: a block response fired, and the operation was let through
 	// because it was the component's own.
 	Spared bool

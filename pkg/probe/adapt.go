@@ -54,7 +54,11 @@ func (p *Probe) adapt() error {
 		return &Unsupported{Feature: "path hooks", Err: errors.New("security_path_mknod is not in BTF"),
 			Remedy: "use a kernel built with CONFIG_SECURITY_PATH=y"}
 	}
-	if err := p.spec.Variables[bpfVarCgroupSubsystem].Set(int32(p.opts.CgroupSubsystem)); err != nil {
+	subsystem, err := cgroupSubsystem(kernel, p.opts.CgroupController)
+	if err != nil {
+		return err
+	}
+	if err := p.spec.Variables[bpfVarCgroupSubsystem].Set(subsystem); err != nil {
 		return err
 	}
 	// 7.1 calls it by another name.
@@ -72,6 +76,24 @@ func (p *Probe) adapt() error {
 func hasFunction(kernel *btf.Spec, name string) bool {
 	var fn *btf.Func
 	return kernel.TypeByName(name, &fn) == nil
+}
+
+// cgroupSubsystem returns the index of a controller in css_set.subsys, which
+// depends on the kernel's configuration; -1 for no controller.
+func cgroupSubsystem(kernel *btf.Spec, controller string) (int32, error) {
+	if controller == "" {
+		return -1, nil
+	}
+	var ids *btf.Enum
+	if err := kernel.TypeByName("cgroup_subsys_id", &ids); err != nil {
+		return 0, fmt.Errorf("find cgroup controllers in BTF: %w", err)
+	}
+	for _, v := range ids.Values {
+		if v.Name == controller+"_cgrp_id" {
+			return int32(v.Value), nil
+		}
+	}
+	return 0, fmt.Errorf("find cgroup controller %q in BTF: no such controller", controller)
 }
 
 // haveAtomicExchange reports whether the kernel (5.12 and later) has atomic

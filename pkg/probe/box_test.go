@@ -30,7 +30,10 @@ type box struct {
 	stdout *bufio.Scanner
 }
 
-const boxEnv = "PROBE_TEST_BOX"
+const (
+	boxEnv    = "PROBE_TEST_BOX"
+	childExit = 7
+)
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(boxEnv) {
@@ -40,6 +43,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, enterBox())
 	case "inside":
 		serveBox()
+	case "child":
+		os.Exit(childExit)
 	}
 	os.Exit(1)
 }
@@ -215,7 +220,7 @@ func perform(args []string) error {
 		return os.WriteFile(arg(1), []byte("0"), 0o644)
 	case "exec":
 		pid, err := syscall.ForkExec(arg(1), append([]string{filepath.Base(arg(1))}, args[2:]...),
-			&syscall.ProcAttr{Files: []uintptr{}})
+			&syscall.ProcAttr{Env: []string{boxEnv + "=child"}, Files: []uintptr{2, 2, 2}})
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@
 package probe
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -56,7 +55,7 @@ func compile(t *testing.T, text string) *ruleset.Ruleset {
 
 func openProbe(t *testing.T) *Probe {
 	t.Helper()
-	p, err := Open(Options{CgroupSubsystem: -1, TestDirs: []string{"/tmp"}})
+	p, err := Open(Options{TestDirs: []string{"/tmp"}})
 	require.NoError(t, err)
 	t.Cleanup(p.Close)
 	return p
@@ -69,12 +68,15 @@ func eventsUntil(t *testing.T, p *Probe, b *box) []*event.Event {
 	t.Helper()
 	require.Empty(t, b.do("create", "/tmp/marker"))
 	defer b.do("unlink", "/tmp/marker")
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
+	timeout := time.After(20 * time.Second)
 	var out []*event.Event
 	for {
-		ev, err := p.Next(ctx)
-		require.NoError(t, err, "marker did not arrive; got %d events", len(out))
+		var ev *event.Event
+		select {
+		case ev = <-p.Events():
+		case <-timeout:
+			require.FailNow(t, "marker did not arrive", "got %d events", len(out))
+		}
 		if int(ev.Task.PID) != b.pid || ev.Kind != event.File {
 			continue
 		}

@@ -8,8 +8,6 @@
 package probe
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -47,10 +45,9 @@ func (m Mode) String() string {
 
 // Options are what the probe cannot find out by itself.
 type Options struct {
-	// CgroupSubsystem is the index, in the kernel's enum cgroup_subsys_id,
-	// of the cgroup v1 controller whose hierarchy carries the containers;
-	// negative on the unified hierarchy.
-	CgroupSubsystem int
+	// CgroupController is the cgroup v1 controller whose hierarchy carries
+	// the containers; empty on the unified hierarchy.
+	CgroupController string
 	// OwnCgroup is the id of the component's own container, which is never
 	// refused anything; 0 outside containers.
 	OwnCgroup uint64
@@ -151,27 +148,16 @@ func possibleCPUs() int {
 // Mode returns how operations are refused.
 func (p *Probe) Mode() Mode { return p.mode }
 
-// Next returns the next event, in the kernel's order for lifecycle events, and
-// after every lifecycle event that preceded it for the others. It returns the
-// context's error when that is done, and [ErrClosed] after Close.
-func (p *Probe) Next(ctx context.Context) (*event.Event, error) {
-	select {
-	case ev, ok := <-p.rings.out:
-		if !ok {
-			return nil, ErrClosed
-		}
-		return ev, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
+// BootTime is the wall-clock time from which the kernel's boot clock counts.
+func (p *Probe) BootTime() time.Time { return p.rings.boot }
 
-// ErrClosed is returned by Next when the probe was closed and every event was
-// handed out.
-var ErrClosed = errors.New("probe is closed")
+// Events returns the stream of events: lifecycle events in the kernel's order,
+// and each other event behind every lifecycle event that preceded it. It is
+// closed by Close.
+func (p *Probe) Events() <-chan *event.Event { return p.rings.out }
 
-// Drain waits until every event that the kernel had produced when it was
-// called was handed out by Next, or the time is up.
+// Drain waits until the rings and the stream are empty, or the time is up.
+// Somebody must be receiving from Events meanwhile.
 func (p *Probe) Drain(d time.Duration) { p.rings.drain(d) }
 
 // Close detaches everything and frees it. Events that are still in the rings

@@ -23,7 +23,7 @@ const (
 	// tentativeWait bounds how long a creation waits for the record that
 	// settles it; the open(2) it belongs to may sleep in a file system.
 	tentativeWait = 5 * time.Second
-	// outSize is the number of decoded events between the readers and Next.
+	// outSize is the number of decoded events between the readers and whoever receives.
 	outSize = 4096
 )
 
@@ -163,11 +163,24 @@ func (rs *rings) take(r *ring, raw []byte) *event.Event {
 		rs.malformed.Add(1)
 		return nil
 	}
+	if ev.Kind != event.File && ev.Outcome == event.OutcomeSuccess {
+		rs.splitCopies(r, ev)
+	}
 	if rec.Flags&uint32(bpfRecordFlagRECORD_TENTATIVE) != 0 {
 		r.tentative[settleKey{rec.Task.Tid, rec.Time}] = held{ev, time.Now().Add(tentativeWait)}
 		return nil
 	}
 	return ev
+}
+
+// splitCopies gives each copy of a lifecycle event its own share of the
+// decision: the alerts ring's the alert, the events ring's the rest.
+func (rs *rings) splitCopies(r *ring, ev *event.Event) {
+	if r == rs.alerts {
+		ev.Decision.Copied, ev.Decision.Log = true, 0
+	} else {
+		ev.Decision.AlertCopy, ev.Decision.Alert = ev.Decision.Alert != 0, 0
+	}
 }
 
 // settle completes the tentative event that the record names. It is none when
