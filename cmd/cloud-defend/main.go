@@ -88,6 +88,6 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return inputError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(newDoctor(), newVersion())
+	root.AddCommand(newRun(), newDoctor(), newVersion())
 	return root
 }

@@ -1,0 +1,288 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/elastic/cloud-defend/pkg/doctor"
+	"github.com/elastic/cloud-defend/pkg/ecs"
+	"github.com/elastic/cloud-defend/pkg/output"
+	"github.com/elastic/cloud-defend/pkg/output/file"
+	"github.com/elastic/cloud-defend/pkg/output/terminal"
+	"github.com/elastic/cloud-defend/pkg/pipeline"
+	"github.com/elastic/cloud-defend/pkg/policy"
+	"github.com/elastic/cloud-defend/pkg/probe"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+)
+
+// watchPeriod is how often the policy file is read again.
+const watchPeriod = time.Second
+
+type runFlags struct {
+	policy, format string
+	outputs        []string
+}
+
+func newRun() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run --policy FILE",
+		Short: "Enforce a policy file on this host and print what happens",
+		Long: `Enforce a policy file on this host until interrupted.
+
+Events go to --output: on a terminal one readable line each, otherwise ECS
+documents as NDJSON. Progress and state go to standard error. The policy is
+read again when the file changes and on SIGHUP; a policy with faults leaves the
+one before it in force.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return run(cmd.Context(), f)
+		},
+	}
+	cmd.Flags().StringVar(&f.policy, "policy", "", "policy file (required)")
+	cmd.Flags().StringArrayVar(&f.outputs, "output", []string{"-"}, "file to append events to, - for standard output; can be repeated")
+	cmd.Flags().StringVar(&f.format, "format", "auto", "text, ndjson, or auto: text on a terminal, else ndjson;\nwith several outputs, that of standard output")
+	return cmd
+}
+
+func run(ctx context.Context, f runFlags) error {
+	if f.policy == "" {
+		return inputError(errors.New("no policy: name one with --policy FILE"))
+	}
+	text, err := os.ReadFile(f.policy)
+	if err != nil {
+		return inputError(fmt.Errorf("read policy: %w", err))
+	}
+	rs, err := loadPolicy(f.policy, text)
+	if err != nil {
+		return inputError(err)
+	}
+	out, err := openOutputs(f)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	say("loading programs into the kernel")
+	p, err := pipeline.Open(pipeline.Config{
+		Agent:  ecs.Agent{Version: release()},
+		Output: out,
+		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Proc:   "/proc",
+		Cgroup: "/sys/fs/cgroup",
+	})
+	if err != nil {
+		return cannotRun(ctx, err)
+	}
+	w := watcher{pipeline: p, path: f.policy, text: text}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	if err := w.apply(rs); err != nil {
+		stop()
+		<-done
+		return err
+	}
+	err = w.watch(ctx, done)
+	summary(p.Status())
+	return err
+}
+
+// cannotRun says what doctor says, because the kernel refused the programs.
+func cannotRun(ctx context.Context, err error) error {
+	var lacking *probe.Unsupported
+	if !errors.As(err, &lacking) {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "cloud-defend: %v\n\n", err)
+	return examine(ctx, os.Stderr, "table", doctor.Options{Try: func(context.Context) doctor.Trial { return failedTrial(err) }})
+}
+
+// loadPolicy parses and compiles; its error has one line for each fault.
+func loadPolicy(name string, text []byte) (*ruleset.Ruleset, error) {
+	pol, warnings, err := policy.Parse(name, text)
+	for _, w := range warnings {
+		say("warning: %s", w)
+	}
+	if err != nil {
+		return nil, err
+	}
+	rs, err := ruleset.Compile(pol)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return rs, nil
+}
+
+// openOutputs opens every output that the flags name. The format is that of
+// standard output, or of the only output; files beside others are NDJSON.
+func openOutputs(f runFlags) (output.All, error) {
+	if !slices.Contains([]string{"auto", "text", "ndjson"}, f.format) {
+		return nil, inputError(fmt.Errorf("--format %q: use text, ndjson or auto", f.format))
+	}
+	var all output.All
+	for _, name := range f.outputs {
+		format := f.format
+		if name != "-" && len(f.outputs) > 1 {
+			format = "auto"
+		}
+		out, err := openOutput(name, format)
+		if err != nil {
+			return nil, inputError(errors.Join(fmt.Errorf("open output: %w", err), all.Close()))
+		}
+		all = append(all, out)
+	}
+	return all, nil
+}
+
+func openOutput(name, format string) (output.Output, error) {
+	if format == "auto" && name == "-" && terminal.IsTerminal(os.Stdout) {
+		format = "text"
+	}
+	if format != "text" {
+		return file.Open(name)
+	}
+	if name == "-" {
+		return terminal.New(os.Stdout, terminal.Colour(os.Stdout)), nil
+	}
+	to, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return terminal.New(to, false), nil
+}
+
+// watcher keeps the policy in force that the file holds.
+type watcher struct {
+	pipeline *pipeline.Pipeline
+	path     string
+	text     []byte // what was read last, good or bad
+	revision uint32
+}
+
+// apply puts a ruleset in force and says so.
+func (w *watcher) apply(rs *ruleset.Ruleset) error {
+	revision, err := w.pipeline.Apply(rs)
+	if err != nil {
+		return err
+	}
+	w.revision = revision
+	status := w.pipeline.Status()
+	say("enforcing revision %d of %s (%s) by %s", revision, w.path, contents(rs), modeText(status.Probe))
+	return nil
+}
+
+// watch returns when the pipeline ends.
+func (w *watcher) watch(ctx context.Context, done <-chan error) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	tick := time.NewTicker(watchPeriod)
+	defer tick.Stop()
+	runtime := ""
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return <-done
+		case <-hangup:
+			w.reload(true)
+		case <-tick.C:
+			w.reload(false)
+			runtime = sayRuntime(w.pipeline.Status(), runtime)
+		}
+	}
+}
+
+// reload puts the file's policy in force when its text is new, or always.
+func (w *watcher) reload(always bool) {
+	text, err := os.ReadFile(w.path)
+	if err == nil && bytes.Equal(text, w.text) && !always {
+		return
+	}
+	if err != nil {
+		if w.text != nil {
+			say("revision %d stays in force: read policy: %v", w.revision, err)
+		}
+		w.text = nil
+		return
+	}
+	w.text = text
+	rs, err := loadPolicy(w.path, text)
+	if err == nil {
+		err = w.apply(rs)
+	}
+	if err != nil {
+		say("revision %d stays in force, because the new policy has faults:\n%v", w.revision, err)
+	}
+}
+
+// sayRuntime says once what changed about the container runtime.
+func sayRuntime(s pipeline.Status, before string) string {
+	now := "no container runtime answers: containers are unknown by image and name until one does"
+	if s.Containers.Connected {
+		now = fmt.Sprintf("%d containers known through %s %s", s.Containers.Known,
+			s.Containers.Runtime.Name, s.Containers.Runtime.Version)
+	} else if s.Containers.Err != nil {
+		now += ": " + s.Containers.Err.Error()
+	}
+	if now != before {
+		say("%s", now)
+	}
+	return now
+}
+
+func contents(rs *ruleset.Ruleset) string {
+	selectors, responses, blocking := 0, 0, 0
+	for _, t := range rs.Tables {
+		selectors += len(t.Selectors)
+		responses += len(t.Match)
+		for b := t.Block; b != 0; b &= b - 1 {
+			blocking++
+		}
+	}
+	return fmt.Sprintf("%d selectors, %d responses, %d of them block", selectors, responses, blocking)
+}
+
+func modeText(s probe.Stats) string {
+	text := "BPF LSM"
+	if s.Mode == probe.ModifyReturn {
+		text = "fmod_ret (BPF LSM is not in this kernel's lsm= list)"
+	}
+	return fmt.Sprintf("%s; hooks tested: %s", text, strings.Join(s.Hooks, " "))
+}
+
+// summary says at the end what was seen, refused and lost.
+func summary(s pipeline.Status) {
+	var kinds []string
+	for _, action := range slices.Sorted(maps.Keys(s.Documented)) {
+		kinds = append(kinds, fmt.Sprintf("%d %s", s.Documented[action], action))
+	}
+	if len(kinds) == 0 {
+		kinds = []string{"none"}
+	}
+	say("events: %s", strings.Join(kinds, ", "))
+	say("blocked: %d operations; lost: %d events", s.Probe.Refused, s.Lost())
+}
+
+func say(format string, args ...any) {
+	fmt.Fprintf(io.Writer(os.Stderr), "cloud-defend: "+format+"\n", args...)
+}

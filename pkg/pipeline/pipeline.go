@@ -1,0 +1,288 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+// Package pipeline is the only place where two stages meet. Policy goes down
+// into the kernel, events come up and leave as documents, containers go across
+// to both.
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/ecs"
+	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/host"
+	"github.com/elastic/cloud-defend/pkg/output"
+	"github.com/elastic/cloud-defend/pkg/probe"
+	"github.com/elastic/cloud-defend/pkg/process"
+	"github.com/elastic/cloud-defend/pkg/settle"
+)
+
+const (
+	// settleAge bounds how long an event waits for its container's metadata.
+	settleAge = 3 * time.Second
+	settleMax = 16384
+	// batchMax is how many events are written at once at the most.
+	batchMax = 256
+	// drainTime bounds how long the end waits for events on their way.
+	drainTime = 2 * time.Second
+)
+
+// Config is what the pipeline is made of.
+type Config struct {
+	Agent  ecs.Agent
+	Output output.Output
+	Log    *slog.Logger
+	// Proc and Cgroup are the host's mounts of these file systems.
+	Proc, Cgroup string
+}
+
+// Pipeline runs all stages on one node. Apply and Status may be called from
+// any goroutine while Run runs.
+type Pipeline struct {
+	probe     *probe.Probe
+	inventory *container.Inventory
+	processes *process.Table
+	builder   *ecs.Builder
+	settle    *settle.Buffer
+	output    output.Output
+	log       *slog.Logger
+
+	batch  []output.Record
+	logged map[processKey]loggedProcess
+	tally  *tally
+
+	mu         sync.Mutex // guards the policy and what the kernel was told of it
+	rules      revisions
+	containers map[uint64]container.Container
+}
+
+// Open starts the stages that need the kernel and takes stock of the processes
+// that run already. No policy is in force yet. The error says what the kernel
+// lacks; see [probe.Unsupported].
+func Open(cfg Config) (*Pipeline, error) {
+	hierarchy, err := container.FindHierarchy(cfg.Cgroup)
+	if err != nil {
+		return nil, fmt.Errorf("find the containers' cgroups: %w", err)
+	}
+	facts, err := host.Read(host.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("read the host's facts: %w", err)
+	}
+	pr, err := probe.Open(probe.Options{
+		CgroupController: hierarchy.Controller,
+		OwnCgroup:        container.Own(hierarchy),
+		TestDirs:         []string{"/run", os.TempDir(), "/dev/shm"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{
+		probe:      pr,
+		inventory:  container.New(container.Options{Cgroup: cfg.Cgroup}),
+		processes:  process.NewTable(process.Identity{BootID: facts.BootID, PIDNamespace: facts.PIDNamespace, BootTime: pr.BootTime()}),
+		builder:    ecs.NewBuilder(ecs.Static{Host: facts, Agent: cfg.Agent}),
+		settle:     settle.New(settleMax, settleAge),
+		output:     cfg.Output,
+		log:        cfg.Log,
+		logged:     map[processKey]loggedProcess{},
+		tally:      newTally(),
+		containers: map[uint64]container.Container{},
+	}
+	found, err := process.Snapshot(cfg.Proc)
+	if err != nil {
+		p.log.Warn("processes that ran before the start are not known", "error", err)
+	}
+	p.processes.Seed(found)
+	return p, nil
+}
+
+// Run moves events to the output until the context is done, then delivers what
+// is still on its way and closes everything but the output.
+func (p *Pipeline) Run(ctx context.Context) error {
+	inventory, stop := context.WithCancel(context.Background())
+	defer stop()
+	go p.inventory.Run(inventory)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	events := p.probe.Events()
+	for {
+		select {
+		case ev, ok := <-events:
+			if !ok {
+				return p.finish()
+			}
+			p.handle(ev)
+		case change := <-p.inventory.Changes():
+			p.changed(change)
+		case now := <-tick.C:
+			p.expire(now)
+		case <-ctx.Done():
+			ctx = context.WithoutCancel(ctx)
+			go func() {
+				p.probe.Drain(drainTime)
+				p.probe.Close()
+			}()
+		}
+		if len(p.batch) >= batchMax || len(events) == 0 {
+			if err := p.flush(); err != nil {
+				p.probe.Close()
+				return err
+			}
+		}
+	}
+}
+
+func (p *Pipeline) finish() error {
+	for _, held := range p.settle.Flush() {
+		p.settled(held)
+	}
+	return p.flush()
+}
+
+func (p *Pipeline) flush() error {
+	if len(p.batch) == 0 {
+		return nil
+	}
+	err := p.output.Write(context.Background(), p.batch)
+	clear(p.batch)
+	p.batch = p.batch[:0]
+	if err != nil {
+		return fmt.Errorf("write documents: %w", err)
+	}
+	return nil
+}
+
+// handle takes one event through all stages, or leaves it with settle.
+func (p *Pipeline) handle(ev *event.Event) {
+	switch ev.Kind {
+	case event.CgroupNew:
+		p.inventory.Observe(ev.Cgroup.ID, ev.Cgroup.Path)
+		return
+	case event.CgroupGone:
+		p.inventory.Forget(ev.Cgroup.ID)
+		return
+	}
+	lineage := p.processes.Apply(ev)
+	if ev.Kind == event.Exit {
+		p.end(ev, lineage)
+		return
+	}
+	if !ev.Decision.Fired() {
+		if ev.Kind == event.Exec {
+			delete(p.logged, keyOf(ev)) // another program now
+		}
+		return
+	}
+	held := settle.Held{Event: ev, Lineage: lineage}
+	if p.mustWait(ev) {
+		for _, pushed := range p.settle.Add(held, time.Now()) {
+			p.settled(pushed)
+		}
+		return
+	}
+	p.settled(held)
+}
+
+// mustWait reports whether the event's container is not described yet, or
+// earlier events of the container wait.
+func (p *Pipeline) mustWait(ev *event.Event) bool {
+	if ev.Scope.State == event.Host {
+		return false
+	}
+	if p.settle.Waiting(ev.Scope.CgroupID) {
+		return true
+	}
+	c, ok := p.inventory.Lookup(ev.Scope.CgroupID)
+	return !ok || !c.Complete
+}
+
+// changed tells the kernel of a container, and lets its events go.
+func (p *Pipeline) changed(change container.Change) {
+	c := change.Container
+	switch {
+	case change.Gone:
+		p.forget(c.CgroupID)
+	case c.Complete:
+		if err := p.assign(c); err != nil {
+			p.log.Error("container stays unknown to the kernel", "container", c.ID, "error", err)
+		}
+	default:
+		return
+	}
+	for _, held := range p.settle.Resolve(c.CgroupID) {
+		p.settled(held)
+	}
+}
+
+func (p *Pipeline) expire(now time.Time) {
+	p.tally.owned(p.processes.Stats(), p.settle.Stats())
+	for _, held := range p.settle.Expire(now) {
+		p.settled(held)
+	}
+}
+
+// settled documents an event about which nothing more will be known.
+func (p *Pipeline) settled(held settle.Held) {
+	ev := held.Event
+	c, ok := p.inventory.Lookup(ev.Scope.CgroupID)
+	known := ok && c.Complete
+	if ev.Decision.Unresolved && known {
+		ev.Decision = p.decide(ev, c)
+	}
+	match, fired := p.match(ev)
+	match.Unsettled = ev.Decision.Unresolved && !known
+	if !fired {
+		return
+	}
+	if match.Log && ev.Kind != event.File && ev.Outcome == event.OutcomeSuccess {
+		match := match
+		match.Alert = false
+		p.logged[keyOf(ev)] = loggedProcess{match: match, scope: ev.Scope}
+	}
+	p.document(ev, held.Lineage, c, ok, match)
+}
+
+func (p *Pipeline) document(ev *event.Event, lineage process.Lineage, c container.Container, known bool, match ecs.Match) {
+	rec := output.Record{Event: ev, Lineage: lineage, Match: match}
+	if known {
+		rec.Container = &c
+	}
+	rec.Docs = p.builder.Documents(nil, ev, &lineage, rec.Container, &match)
+	p.tally.count(ev)
+	p.batch = append(p.batch, rec)
+}
+
+type processKey struct {
+	pid   uint32
+	start uint64
+}
+
+func keyOf(ev *event.Event) processKey { return processKey{ev.Task.PID, ev.Task.Start} }
+
+// loggedProcess is a process whose start was documented as a log: its end is
+// documented too, under the same selectors.
+type loggedProcess struct {
+	match ecs.Match
+	scope event.Scope
+}
+
+// end documents the end of a process whose start was.
+func (p *Pipeline) end(ev *event.Event, lineage process.Lineage) {
+	key := keyOf(ev)
+	logged, ok := p.logged[key]
+	if !ok {
+		return
+	}
+	delete(p.logged, key)
+	ev.Scope = logged.scope
+	c, known := p.inventory.Lookup(ev.Scope.CgroupID)
+	p.document(ev, lineage, c, known, logged.match)
+}

@@ -1,0 +1,120 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package pipeline
+
+import (
+	"fmt"
+
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/ecs"
+	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/policy"
+	"github.com/elastic/cloud-defend/pkg/probe"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+	"github.com/elastic/cloud-defend/pkg/settle"
+)
+
+// revisions are the rulesets by the number that events carry. An old one is
+// kept for the events that it judged and that still wait.
+type revisions struct {
+	current uint32
+	rules   map[uint32]*ruleset.Ruleset
+}
+
+// revisionsKept is how many rulesets are remembered. Events wait for seconds,
+// and a swap takes a grace period.
+const revisionsKept = 64
+
+func (r *revisions) add(revision uint32, rs *ruleset.Ruleset) {
+	if r.rules == nil {
+		r.rules = map[uint32]*ruleset.Ruleset{}
+	}
+	r.current = revision
+	r.rules[revision] = rs
+	delete(r.rules, revision-revisionsKept)
+}
+
+// Apply puts a ruleset in force and returns its revision. On error the ruleset
+// before it stays in force.
+func (p *Pipeline) Apply(rs *ruleset.Ruleset) (revision uint32, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	scope := make(map[uint64]probe.Bits, len(p.containers))
+	for cgroup, c := range p.containers {
+		scope[cgroup] = rs.Scope(c, ruleset.Cluster{})
+	}
+	revision, err = p.probe.Swap(rs, scope)
+	if err != nil {
+		return 0, fmt.Errorf("put policy in force: %w", err)
+	}
+	p.rules.add(revision, rs)
+	return revision, nil
+}
+
+// assign makes a container known to the kernel.
+func (p *Pipeline) assign(c container.Container) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.containers[c.CgroupID] = c
+	rs := p.rules.rules[p.rules.current]
+	if rs == nil {
+		return nil
+	}
+	return p.probe.Assign(c.CgroupID, rs.Scope(c, ruleset.Cluster{}))
+}
+
+func (p *Pipeline) forget(cgroup uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.containers, cgroup)
+	if err := p.probe.Forget(cgroup); err != nil {
+		p.log.Warn("container stays in the kernel's map", "cgroup", cgroup, "error", err)
+	}
+}
+
+func (p *Pipeline) rulesOf(ev *event.Event) *ruleset.Ruleset {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rules.rules[ev.Decision.Revision]
+}
+
+func typeOf(ev *event.Event) policy.Type {
+	if ev.Kind == event.File {
+		return policy.File
+	}
+	return policy.Process
+}
+
+// decide judges an event again, now that its container is known.
+func (p *Pipeline) decide(ev *event.Event, c container.Container) event.Decision {
+	rs := p.rulesOf(ev)
+	if rs == nil {
+		return ev.Decision
+	}
+	t := typeOf(ev)
+	bits := rs.Scope(c, ruleset.Cluster{})[t]
+	d := settle.Decide(ev, bits, func(matching uint64) (selectors, log, alert, block uint64) {
+		out := rs.Fire(t, matching)
+		return out.Selectors, out.Log, out.Alert, out.Block
+	})
+	switch {
+	case d.Copied:
+		d.Log = 0
+	case d.AlertCopy:
+		d.Alert = 0
+	}
+	return d
+}
+
+// match names what the policy said of the event, and reports whether there is
+// anything to document.
+func (p *Pipeline) match(ev *event.Event) (ecs.Match, bool) {
+	d := ev.Decision
+	m := ecs.Match{Log: d.Log != 0, Alert: d.Alert != 0 || ev.Outcome == event.OutcomeRefused}
+	if rs := p.rulesOf(ev); rs != nil {
+		m.Selectors = rs.Names(typeOf(ev), d.Selectors)
+	}
+	return m, m.Log || m.Alert
+}

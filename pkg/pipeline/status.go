@@ -1,0 +1,76 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package pipeline
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/probe"
+	"github.com/elastic/cloud-defend/pkg/process"
+	"github.com/elastic/cloud-defend/pkg/settle"
+)
+
+// Status is the state of all stages at one moment.
+type Status struct {
+	Probe      probe.Stats
+	Containers container.Stats
+	Processes  process.Stats
+	Settle     settle.Stats
+	// Documented are the events that became documents, by action. Refused
+	// are those among them that the kernel refused.
+	Documented map[string]uint64
+	Refused    uint64
+}
+
+// Lost is the number of records and events that did not become documents
+// although they should have, or could not be read.
+func (s Status) Lost() uint64 {
+	return s.Probe.LostAlerts + s.Probe.LostEvents + s.Probe.NoScratch + s.Probe.Malformed
+}
+
+// Status collects the state of all stages.
+func (p *Pipeline) Status() Status {
+	s := p.tally.read()
+	s.Probe = p.probe.Stats()
+	s.Containers = p.inventory.Stats()
+	return s
+}
+
+// tally counts what was documented, and keeps the stats of the stages that one
+// goroutine owns as of that goroutine's last turn.
+type tally struct {
+	mu     sync.Mutex
+	status Status
+}
+
+func newTally() *tally {
+	return &tally{status: Status{Documented: map[string]uint64{}}}
+}
+
+func (t *tally) count(ev *event.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Documented[ev.Action.String()]++
+	if ev.Outcome == event.OutcomeRefused {
+		t.status.Refused++
+	}
+}
+
+func (t *tally) owned(processes process.Stats, settled settle.Stats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.status.Processes, t.status.Settle = processes, settled
+}
+
+func (t *tally) read() Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.status
+	s.Documented = maps.Clone(s.Documented)
+	return s
+}
