@@ -29,7 +29,7 @@ file:
     - match: [guarded]
       actions: [alert, block]
     - match: [marker]
-      actions: [log]
+      actions: [alert] # of the same ring as what it marks the end of
 process:
   selectors:
     - name: all
