@@ -171,7 +171,7 @@ func (p *Probe) attachNeeded(rs *ruleset.Ruleset) error {
 		if p.hooks[h.prog] != nil || !h.neededBy(rs) {
 			continue
 		}
-		if err := p.attachHook(h); err != nil && !(h.optional && lacksFunction(err)) {
+		if err := p.attachHook(h); err != nil && (!h.optional || !lacksFunction(err)) {
 			return err
 		}
 	}

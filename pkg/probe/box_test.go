@@ -7,6 +7,7 @@ package probe
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -77,10 +78,10 @@ func newBox(t *testing.T, name string) *box {
 	b := &box{t: t, cgroup: info.Sys().(*syscall.Stat_t).Ino, pid: cmd.Process.Pid,
 		stdin: in, stdout: bufio.NewScanner(out)}
 	t.Cleanup(func() {
-		in.Close()
+		_ = in.Close()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		os.Remove(cgroup)
+		_ = os.Remove(cgroup)
 	})
 	require.Empty(t, b.do("ready"))
 	return b
@@ -155,16 +156,11 @@ func serveBox() {
 }
 
 func toErrno(err error) syscall.Errno {
-	for {
-		switch e := err.(type) {
-		case syscall.Errno:
-			return e
-		case interface{ Unwrap() error }:
-			err = e.Unwrap()
-		default:
-			return syscall.EINVAL
-		}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
 	}
+	return syscall.EINVAL
 }
 
 func perform(args []string) error {

@@ -79,7 +79,7 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 	if err != nil {
 		return nil, nil, err
 	}
-	cleanup = func() { os.RemoveAll(dir) }
+	cleanup = func() { _ = os.RemoveAll(dir) }
 	file, other := filepath.Join(dir, "file"), filepath.Join(dir, "other")
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -87,7 +87,7 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 		return nil, nil, err
 	}
 	remove := cleanup
-	cleanup = func() { f.Close(); remove() }
+	cleanup = func() { _ = f.Close(); remove() }
 	switch id {
 	case bpfHookHOOK_PATH_MKNOD:
 		try = func() error { return unix.Mknod(other, unix.S_IFREG|0o600, 0) }

@@ -222,7 +222,7 @@ func (rs *rings) close() {
 	close(rs.closing)
 	for _, r := range []*ring{rs.alerts, rs.events} {
 		if r != nil {
-			r.Close()
+			_ = r.Close() // wakes the reader; there is nothing to flush
 		}
 	}
 	rs.readers.Wait()

@@ -82,7 +82,7 @@ func TestKernelScopeOutlivesTheCgroup(t *testing.T) {
 	require.NoError(t, os.MkdirAll(below, 0o755))
 	t.Cleanup(func() {
 		for d := below; filepath.Base(d) != "box-leave"; d = filepath.Dir(d) {
-			os.Remove(d)
+			_ = os.Remove(d)
 		}
 	})
 	for _, cgroup := range []string{below, "/sys/fs/cgroup"} {
