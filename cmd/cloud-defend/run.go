@@ -235,17 +235,18 @@ func (w *watcher) reload(always bool) {
 	}
 }
 
-// sayRuntime says once what changed about the container runtime.
+// sayRuntime says once what changed about the container runtime, and returns
+// what it compares the next time.
 func sayRuntime(s pipeline.Status, before string) string {
+	c := s.Containers
 	now := "no container runtime answers: containers are unknown by image and name until one does"
-	if s.Containers.Connected {
-		now = fmt.Sprintf("%d containers known through %s %s", s.Containers.Known,
-			s.Containers.Runtime.Name, s.Containers.Runtime.Version)
-	} else if s.Containers.Err != nil {
-		now += ": " + s.Containers.Err.Error()
+	if c.Connected {
+		now = fmt.Sprintf("containers are known through %s %s", c.Runtime.Name, c.Runtime.Version)
+	} else if c.Err != nil {
+		now += ": " + c.Err.Error()
 	}
 	if now != before {
-		say("%s", now)
+		say("%s (%d now)", now, c.Known)
 	}
 	return now
 }

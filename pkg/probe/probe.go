@@ -75,6 +75,7 @@ type Probe struct {
 	current    *ebpf.Map // the inner map in force
 	containers map[uint64]bpfContainer
 	closed     bool
+	last       Stats // as of Close
 
 	rings *rings
 }
@@ -168,6 +169,7 @@ func (p *Probe) Close() {
 	if p.closed {
 		return
 	}
+	p.last = p.stats()
 	p.closed = true
 	for _, a := range p.hooks {
 		a.close()

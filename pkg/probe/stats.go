@@ -30,12 +30,20 @@ type Stats struct {
 	Hooks []string
 }
 
-// Stats reads the counters of the kernel and of the ring readers.
+// Stats reads the counters of the kernel and of the ring readers. After Close
+// they are what they were then.
 func (p *Probe) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Stats{Mode: p.mode, Revision: p.revision}
 	if p.closed {
+		return p.last
+	}
+	return p.stats()
+}
+
+func (p *Probe) stats() Stats {
+	s := Stats{Mode: p.mode, Revision: p.revision}
+	if p.rings == nil {
 		return s
 	}
 	for i, to := range map[bpfCounter]*uint64{
