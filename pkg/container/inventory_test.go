@@ -388,6 +388,24 @@ func TestGarbageOnTheSocket(t *testing.T) {
 	require.False(t, inv.Stats().Connected)
 }
 
+func TestFindRuntime(t *testing.T) {
+	rt := newStubRuntime(t, true)
+	dir := filepath.Dir(rt.socket)
+	deaf := filepath.Join(dir, "deaf")
+	require.NoError(t, os.WriteFile(deaf, nil, 0o600))
+	alias := filepath.Join(dir, "alias")
+	require.NoError(t, os.Symlink(deaf, alias))
+
+	found, err := FindRuntime(t.Context(), []string{"/nonexistent", deaf, rt.socket})
+	require.NoError(t, err)
+	require.Equal(t, Runtime{Name: "containerd", Version: "1.6.20", Socket: rt.socket, CRI: true}, found)
+
+	_, err = FindRuntime(t.Context(), []string{deaf, alias})
+	require.EqualError(t, err, "connect to container runtime: ask "+deaf+": connect: connection refused", "the same socket is asked once")
+	_, err = FindRuntime(t.Context(), []string{"/nonexistent"})
+	require.ErrorIs(t, err, ErrNoSocket)
+}
+
 func TestContainersWithAFreeName(t *testing.T) {
 	n, rt := newNode(t), newStubRuntime(t, true)
 	rt.addOwn("default", "web1", "docker.io/library/web:2", "/default/web1")

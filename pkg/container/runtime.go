@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	versionapi "github.com/containerd/containerd/api/services/version/v1"
@@ -100,10 +102,13 @@ const (
 
 func connect(ctx context.Context, sockets []string) (*session, error) {
 	var errs []error
+	asked := map[string]bool{} // /var/run is /run
 	for _, socket := range sockets {
-		if _, err := os.Stat(socket); errors.Is(err, fs.ErrNotExist) {
+		real, err := filepath.EvalSymlinks(socket)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && asked[real] {
 			continue
 		}
+		asked[real] = true
 		s, err := dial(ctx, socket)
 		if err == nil {
 			return s, nil
@@ -119,6 +124,9 @@ func connect(ctx context.Context, sockets []string) (*session, error) {
 func dial(ctx context.Context, socket string) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
+	if err := tryDial(ctx, socket); err != nil {
+		return nil, err
+	}
 	conn, err := grpc.NewClient("unix:"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
@@ -134,6 +142,19 @@ func dial(ctx context.Context, socket string) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// tryDial tells in few words why nobody can be asked; gRPC takes many.
+func tryDial(ctx context.Context, socket string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		var call *os.SyscallError
+		if errors.As(err, &call) {
+			return call
+		}
+		return err
+	}
+	return conn.Close()
 }
 
 // identify asks which protocols are spoken. containerd serves both on one
