@@ -42,9 +42,9 @@ func decodeSample(raw []byte) (*event.Event, error) {
 
 func TestDecode(t *testing.T) {
 	raw := sample(func(r *bpfRecord) {
-		r.PathLen, r.FromLen, r.ExeLen, r.CwdLen, r.ArgsLen = 4, 6, 2, 1, 8
+		r.PathLen, r.FromLen, r.ExeLen, r.CwdLen, r.ArgsLen = 4, 6, 2, 1, 7
 		r.PathFlags = uint8(bpfPathFlagPATH_TRUNCATED | bpfPathFlagPATH_VOLUME)
-	}, "/new/old/x/s/a\x00b c\x00\x00\x00")
+	}, "/new/old/x/s/a\x00b c\x00\x00")
 	ev, err := decodeSample(raw)
 	require.NoError(t, err)
 	clear(raw)
