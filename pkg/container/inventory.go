@@ -146,6 +146,19 @@ func (inv *Inventory) Lookup(cgroupID uint64) (Container, bool) {
 	return e.Container, true
 }
 
+// Containers returns every container that exists, as far as it is known now.
+func (inv *Inventory) Containers() []Container {
+	inv.mu.Lock()
+	defer inv.mu.Unlock()
+	var all []Container
+	for id, e := range inv.byCgroup {
+		if id == e.CgroupID && e.goneAt.IsZero() {
+			all = append(all, e.Container)
+		}
+	}
+	return all
+}
+
 // Observe tells of a new cgroup, with its path below the hierarchy's root. It
 // returns at once; when the path may be a container's, the runtime is asked in
 // the background and the answer comes through Changes and Lookup. A cgroup

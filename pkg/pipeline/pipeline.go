@@ -31,6 +31,8 @@ const (
 	settleMax = 16384
 	// batchMax is how many events are written at once at the most.
 	batchMax = 256
+	// seedTime bounds how long the start waits for the container runtime.
+	seedTime = 2 * time.Second
 	// drainTime bounds how long the end waits for events on their way.
 	drainTime = 2 * time.Second
 )
@@ -101,7 +103,24 @@ func Open(cfg Config) (*Pipeline, error) {
 		p.log.Warn("processes that ran before the start are not known", "error", err)
 	}
 	p.processes.Seed(found)
+	p.seedContainers()
 	return p, nil
+}
+
+// seedContainers asks the runtime once, so that the first policy finds the
+// containers that run already. A runtime that does not answer is no fault: the
+// inventory goes on trying.
+func (p *Pipeline) seedContainers() {
+	ctx, cancel := context.WithTimeout(context.Background(), seedTime)
+	defer cancel()
+	if err := p.inventory.Refresh(ctx); err != nil {
+		p.log.Debug("containers that run already are not described yet", "error", err)
+	}
+	for _, c := range p.inventory.Containers() {
+		if c.Complete {
+			p.containers[c.CgroupID] = c
+		}
+	}
 }
 
 // Run moves events to the output until the context is done, then delivers what
