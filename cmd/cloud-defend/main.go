@@ -84,6 +84,9 @@ func newRoot() *cobra.Command {
 		Short:         "Observe containers, and refuse what a policy forbids",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		// with these two a misspelt verb is wrong input, not a failure
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return inputError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
