@@ -94,6 +94,7 @@ struct request {
 	__u32 type, hook, action;
 	__u32 operation, from_operation; /* NO_OPERATION: that end is not judged */
 	__u32 mode;
+	bool quiet; /* report a refusal only */
 	struct vfsmount *mnt, *from_mnt;
 	struct dentry *dentry, *from_dentry;
 };
@@ -237,5 +238,24 @@ static __always_inline struct file *task_exe(struct task_struct *task)
 
 	return mm ? BPF_CORE_READ(mm, exe_file) : 0;
 }
+
+/*
+ * A hook's two programs around one body, on_<id>: lsm/ where BPF LSM is in the
+ * kernel's list, and fmod_ret/ on the wrapper that calls the security modules
+ * where it is not. The loader keeps the one that the self-test saw refuse.
+ */
+#define UNWRAP(...) __VA_ARGS__
+
+#define DECIDE(hook, call, id, params, args) \
+	SEC("lsm/" #hook)                    \
+	int BPF_PROG(l_##id, UNWRAP params)  \
+	{                                    \
+		return on_##id args;         \
+	}                                    \
+	SEC("fmod_ret/" #call)               \
+	int BPF_PROG(m_##id, UNWRAP params)  \
+	{                                    \
+		return on_##id args;         \
+	}
 
 #endif

@@ -4,41 +4,7 @@
  * Operations on files: creation, open for writing, truncation, mode change,
  * rename, link and removal, each before it happens. Reading is not seen. A
  * write is seen where its descriptor is opened, not at each write(2).
- *
- * Every body exists twice: as lsm/ where BPF LSM is in the kernel's list, and
- * as fmod_ret/ on the LSM call's own wrapper where it is not. The loader keeps
- * the one that the self-test saw refuse.
  */
-
-#define UNWRAP(...) __VA_ARGS__
-
-#define DECIDE(hook, call, id, params, args) \
-	SEC("lsm/" #hook)                    \
-	int BPF_PROG(l_##id, UNWRAP params)  \
-	{                                    \
-		return on_##id args;         \
-	}                                    \
-	SEC("fmod_ret/" #call)               \
-	int BPF_PROG(m_##id, UNWRAP params)  \
-	{                                    \
-		return on_##id args;         \
-	}
-
-/* Creations reported by path_mknod of a name that open(2) had not looked up. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64); /* pid_tgid */
-	__type(value, struct pending);
-} creations SEC(".maps");
-
-/* Opens with O_TRUNC whose truncation hook comes next in the same call. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64); /* pid_tgid */
-	__type(value, struct opened);
-} truncating SEC(".maps");
 
 static __always_inline bool is_executable(umode_t mode)
 {
@@ -89,13 +55,16 @@ static __always_inline bool is_stream_device(struct inode *inode)
 
 /* Sends the record of a request that fired. Returns what the hook returns. */
 static __noinline int file_report(struct scratch *s, __u32 index, const struct request *q,
-				       __u32 flags)
+				  __u32 flags)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct file *exe = task_exe(task);
 	bool refused = decide_refuse(s);
-	__u64 id = bpf_get_current_pid_tgid();
 
+	if (q->quiet && !refused) {
+		scratch_release(s);
+		return 0;
+	}
 	s->record.kind = KIND_FILE;
 	s->record.hook = q->hook;
 	s->record.action = q->action;
@@ -106,19 +75,12 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 	task_fill(&s->record.task, task);
 	s->record.path_len = string_path(s, index, q->mnt, q->dentry, &s->record.path_flags);
 	if (q->from_dentry)
-		s->record.from_len = string_path(s, index, q->from_mnt, q->from_dentry,
-						 &s->record.from_flags);
+		s->record.from_len =
+			string_path(s, index, q->from_mnt, q->from_dentry, &s->record.from_flags);
 	if (exe)
 		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
 	if (flags & RECORD_TENTATIVE) {
-		struct pending pending = {
-			.time = s->record.time,
-			.alert = s->record.alert || s->record.block,
-			.block = refused ? s->record.block : 0,
-			.revision = s->record.revision,
-		};
-
-		bpf_map_update_elem(&creations, &id, &pending, BPF_ANY);
+		creation_await(s, refused);
 	} else if (refused) {
 		denials_count(s->record.revision, RULES_FILE, s->record.block);
 	}
@@ -136,35 +98,6 @@ static __always_inline int file_decide(const struct request *q, __u32 flags)
 	return s ? file_report(s, index, q, flags) : 0;
 }
 
-/* Tells what became of a tentative creation of this thread. */
-static __always_inline void creation_settle(__u32 outcome)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	struct pending *pending = bpf_map_lookup_elem(&creations, &id);
-	struct record *r;
-	bool alert;
-
-	if (!pending)
-		return;
-	if (outcome == OUTCOME_REFUSED)
-		denials_count(pending->revision, RULES_FILE, pending->block);
-	alert = pending->alert;
-	r = alert ? bpf_ringbuf_reserve(&alerts, sizeof(*r), 0) :
-		    bpf_ringbuf_reserve(&events, sizeof(*r), 0);
-	if (r) {
-		__builtin_memset(r, 0, sizeof(*r));
-		r->size = sizeof(*r);
-		r->kind = KIND_SETTLE;
-		r->outcome = outcome;
-		r->time = pending->time;
-		r->task.tid = id;
-		bpf_ringbuf_submit(r, 0);
-	} else {
-		count(alert ? COUNT_LOST_ALERTS : COUNT_LOST_EVENTS);
-	}
-	bpf_map_delete_elem(&creations, &id);
-}
-
 /*
  * path_mknod: every creation of a name by open(2), mknod(2) and bind(2), in
  * 5.10 and later. It is the only place where a creation can be refused: at
@@ -172,8 +105,7 @@ static __always_inline void creation_settle(__u32 outcome)
  * calls it before the file system is asked whether the file exists, and then
  * ignores its answer if it does; such a record is tentative.
  */
-static __always_inline int on_mknod(const struct path *dir, struct dentry *dentry,
-					 umode_t mode)
+static __always_inline int on_mknod(const struct path *dir, struct dentry *dentry, umode_t mode)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct request q = {
@@ -210,7 +142,6 @@ static __always_inline int on_open(struct file *file)
 		.action = ACTION_OPEN,
 		.from_operation = NO_OPERATION,
 	};
-	__u64 id;
 	int ret;
 
 	if (canary_sings(HOOK_FILE_OPEN))
@@ -229,31 +160,9 @@ static __always_inline int on_open(struct file *file)
 	q.mode = inode_mode(inode);
 	q.operation = op_modify(q.mode);
 	ret = file_decide(&q, 0);
-	if (!ret && (flags & O_TRUNC)) {
-		struct opened opened = {
-			.inode = BPF_CORE_READ(inode, i_ino),
-			.device = BPF_CORE_READ(inode, i_sb, s_dev),
-		};
-
-		id = bpf_get_current_pid_tgid();
-		bpf_map_update_elem(&truncating, &id, &opened, BPF_ANY);
-	}
+	if (!ret && (flags & O_TRUNC))
+		truncation_expect(inode);
 	return ret;
-}
-
-/* Whether the truncation belongs to the open that this thread is in. */
-static __always_inline bool is_part_of_open(struct inode *inode)
-{
-	__u64 id = bpf_get_current_pid_tgid();
-	struct opened *opened = bpf_map_lookup_elem(&truncating, &id);
-	bool same;
-
-	if (!opened)
-		return false;
-	same = opened->inode == BPF_CORE_READ(inode, i_ino) &&
-	       opened->device == BPF_CORE_READ(inode, i_sb, s_dev);
-	bpf_map_delete_elem(&truncating, &id);
-	return same;
 }
 
 static __always_inline int truncate_decide(__u32 hook, const struct path *path)
@@ -272,8 +181,11 @@ static __always_inline int truncate_decide(__u32 hook, const struct path *path)
 
 	if (canary_sings(hook))
 		return -EPERM;
-	if (is_part_of_open(inode))
-		return 0;
+	/*
+	 * The open that is going on was reported. It is judged again all the
+	 * same: the mark may be left over from an open that failed.
+	 */
+	q.quiet = truncation_expected(inode);
 	q.operation = op_modify(q.mode);
 	return file_decide(&q, 0);
 }
@@ -325,7 +237,7 @@ static __always_inline int on_chmod(const struct path *path, umode_t mode)
  * ends swapped.
  */
 static __always_inline int on_rename(const struct path *old_dir, struct dentry *old,
-					  const struct path *new_dir, struct dentry *new)
+				     const struct path *new_dir, struct dentry *new)
 {
 	umode_t mode = inode_mode(dentry_inode(old));
 	struct inode *replaced = dentry_inode(new);
@@ -351,7 +263,7 @@ static __always_inline int on_rename(const struct path *old_dir, struct dentry *
 }
 
 static __always_inline int on_link(struct dentry *old, const struct path *new_dir,
-					struct dentry *new)
+				   struct dentry *new)
 {
 	umode_t mode = inode_mode(dentry_inode(old));
 	struct request q = {
@@ -390,19 +302,23 @@ static __always_inline int on_unlink(const struct path *dir, struct dentry *dent
 	return file_decide(&q, 0);
 }
 
-DECIDE(path_mknod, security_path_mknod, mknod, (const struct path *dir, struct dentry *dentry, umode_t mode),
-       (dir, dentry, mode))
-DECIDE(file_open, security_file_open, open, (struct file *file), (file))
+/* clang-format off: it takes "struct file *file" for a product */
+DECIDE(path_mknod, security_path_mknod, mknod,
+       (const struct path *dir, struct dentry *dentry, umode_t mode), (dir, dentry, mode))
+DECIDE(file_open, security_file_open, open, (struct file * file), (file))
 DECIDE(path_truncate, security_path_truncate, truncate, (const struct path *path), (path))
-DECIDE(file_truncate, security_file_truncate, ftruncate, (struct file *file), (file))
-DECIDE(path_chmod, security_path_chmod, chmod, (const struct path *path, umode_t mode), (path, mode))
+DECIDE(file_truncate, security_file_truncate, ftruncate, (struct file * file), (file))
+DECIDE(path_chmod, security_path_chmod, chmod, (const struct path *path, umode_t mode),
+       (path, mode))
 DECIDE(path_rename, security_path_rename, rename,
        (const struct path *old_dir, struct dentry *old, const struct path *new_dir,
 	struct dentry *new),
        (old_dir, old, new_dir, new))
-DECIDE(path_link, security_path_link, link, (struct dentry *old, const struct path *new_dir, struct dentry *new),
-       (old, new_dir, new))
-DECIDE(path_unlink, security_path_unlink, unlink, (const struct path *dir, struct dentry *dentry), (dir, dentry))
+DECIDE(path_link, security_path_link, link,
+       (struct dentry * old, const struct path *new_dir, struct dentry *new), (old, new_dir, new))
+DECIDE(path_unlink, security_path_unlink, unlink, (const struct path *dir, struct dentry *dentry),
+       (dir, dentry))
+/* clang-format on */
 
 /*
  * The end of open(2), for creations that path_mknod could not tell from opens

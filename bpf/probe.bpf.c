@@ -16,6 +16,7 @@
 #include "cgroup.h"
 #include "task.h"
 #include "decide.h"
+#include "open.h"
 
 #include "file.bpf.c"
 #include "process.bpf.c"

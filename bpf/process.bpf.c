@@ -46,7 +46,7 @@ static __always_inline void string_argv(struct scratch *s, const char *const *ar
 
 /* Refused forks and execs are reported here; allowed ones by the tracepoints. */
 static __noinline int process_refuse(struct scratch *s, __u32 index, const struct request *q,
-					  bool exec)
+				     bool exec)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct file *exe = task_exe(task);
@@ -136,9 +136,11 @@ static __always_inline int on_exec(struct linux_binprm *bprm)
 	return process_refuse(s, index, &q, true);
 }
 
-DECIDE(task_alloc, security_task_alloc, fork, (struct task_struct *child, unsigned long flags),
+/* clang-format off: it takes "struct file *file" for a product */
+DECIDE(task_alloc, security_task_alloc, fork, (struct task_struct * child, unsigned long flags),
        (child, flags))
-DECIDE(bprm_check_security, security_bprm_check, exec, (struct linux_binprm *bprm), (bprm))
+DECIDE(bprm_check_security, security_bprm_check, exec, (struct linux_binprm * bprm), (bprm))
+/* clang-format on */
 
 /*
  * Judges what has happened, for its log and alert responses: scratch memory
@@ -214,8 +216,7 @@ int BPF_PROG(t_fork, struct task_struct *parent, struct task_struct *child)
 	s->record.other_pid = BPF_CORE_READ(task, tgid);
 	s->record.other_start = BPF_CORE_READ(task, group_leader, start_boottime);
 	if (q.dentry)
-		s->record.path_len =
-			string_path(s, index, q.mnt, q.dentry, &s->record.path_flags);
+		s->record.path_len = string_path(s, index, q.mnt, q.dentry, &s->record.path_flags);
 	lifecycle_submit(s);
 	return 0;
 }
@@ -277,8 +278,7 @@ int BPF_PROG(t_exec, struct task_struct *task)
 		scope_learn_root(s->record.scope_cgroup);
 	if (q.dentry) {
 		s->record.mode = inode_mode(BPF_CORE_READ(exe, f_inode));
-		s->record.path_len =
-			string_path(s, index, q.mnt, q.dentry, &s->record.path_flags);
+		s->record.path_len = string_path(s, index, q.mnt, q.dentry, &s->record.path_flags);
 	}
 	fs = BPF_CORE_READ(task, fs);
 	s->record.cwd_len = string_path(s, index, BPF_CORE_READ(fs, pwd.mnt),

@@ -5,6 +5,7 @@
 package probe
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -147,4 +148,37 @@ func TestKernelFileHooks(t *testing.T) {
 	require.Equal(t, uint64(len(cases)), s.Refused)
 	require.Zero(t, s.Malformed)
 	require.Zero(t, s.LostAlerts+s.LostEvents)
+}
+
+// What is let through is one event a call, however many hooks the call passes.
+func TestKernelOneCallOneEvent(t *testing.T) {
+	kerneltest.Require(t)
+	p := openProbe(t)
+	b := newBox(t, "one")
+	_, err := p.Swap(compile(t, strings.ReplaceAll(guardPolicy, "[alert, block]", "[alert]")), map[uint64]Bits{b.cgroup: {every, every}})
+	require.NoError(t, err)
+	for _, c := range []struct {
+		op      []string
+		action  event.Action
+		outcome event.Outcome
+	}{
+		{[]string{"create", "/etc/new"}, event.ActionCreation, event.OutcomeSuccess},
+		{[]string{"create", "/etc/new"}, event.ActionOpen, event.OutcomeUnknown},
+		{[]string{"append", "/etc/new"}, event.ActionOpen, event.OutcomeUnknown},
+		{[]string{"rewrite", "/etc/new"}, event.ActionOpen, event.OutcomeUnknown},
+		{[]string{"truncate", "/etc/new"}, event.ActionModification, event.OutcomeUnknown},
+		{[]string{"chmod", "/etc/new"}, event.ActionModification, event.OutcomeUnknown},
+		{[]string{"rename", "/etc/new", "/etc/newer"}, event.ActionRename, event.OutcomeUnknown},
+		{[]string{"link", "/etc/newer", "/etc/other"}, event.ActionLink, event.OutcomeUnknown},
+		{[]string{"unlink", "/etc/newer"}, event.ActionDeletion, event.OutcomeUnknown},
+		{[]string{"mknod", "/etc/node"}, event.ActionCreation, event.OutcomeUnknown},
+	} {
+		require.Empty(t, b.do(c.op...), c.op)
+		evs := eventsUntil(t, p, b)
+		require.Len(t, evs, 1, c.op)
+		require.Equal(t, c.action, evs[0].Action, c.op)
+		require.Equal(t, c.outcome, evs[0].Outcome, c.op)
+	}
+	require.Empty(t, b.do("read", "/etc/other"))
+	require.Empty(t, eventsUntil(t, p, b), "reading is not seen")
 }
