@@ -7,6 +7,7 @@ package bpfgen
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,25 @@ func Check(ctx context.Context, root string, cache *debian.Cache) error {
 	}
 	if changed := differences(before, after); len(changed) > 0 {
 		return fmt.Errorf("%w: %s", ErrDiffers, strings.Join(changed, ", "))
+	}
+	return nil
+}
+
+// CheckFormat compares the C files with the style of bpf/.clang-format.
+func CheckFormat(ctx context.Context, root string, cache *debian.Cache) error {
+	env, err := compilerEnv(ctx, cache)
+	if err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(root, "bpf", "*.[ch]"))
+	if err != nil || len(files) == 0 {
+		return fmt.Errorf("find C files below %s: %w", root, cmp.Or(err, fs.ErrNotExist))
+	}
+	args := append([]string{"-c", `exec clang-format-14 --style=file --dry-run -Werror "$@"`, "clang-format"}, files...)
+	cmd := exec.CommandContext(ctx, "sh", args...) // a shell, to find the program on the new PATH
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("clang-format: %w; format with clang-format 14\n%s", err, out)
 	}
 	return nil
 }

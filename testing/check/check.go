@@ -34,7 +34,10 @@ func Run(ctx context.Context, root string, out io.Writer) error {
 	generated := step{"generated files", func(ctx context.Context, root string) error {
 		return bpfgen.Check(ctx, root, cache)
 	}}
-	return runSteps(ctx, root, out, append([]step{generated}, steps...))
+	format := step{"C format", func(ctx context.Context, root string) error {
+		return bpfgen.CheckFormat(ctx, root, cache)
+	}}
+	return runSteps(ctx, root, out, append([]step{generated, format}, steps...))
 }
 
 // steps are the comparisons that other people's tools make. Linters come from tools.mod, so that they reach neither
