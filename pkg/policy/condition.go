@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -181,4 +182,31 @@ func (c condition) doubt(s string) string {
 		}
 	}
 	return ""
+}
+
+// Condition is one condition of a selector as the policy has it.
+type Condition struct {
+	Key    string
+	Values []string // "true" or "false" of a flag
+}
+
+// Conditions lists what the selector asks for besides operations, in the order of the language. A flag that asks for
+// nothing is no condition.
+func (s *Selector) Conditions() []Condition {
+	flags := map[string]*bool{"sessionLeaderInteractive": s.SessionLeaderInteractive}
+	if s.IgnoreVolumeMounts {
+		flags["ignoreVolumeMounts"] = &s.IgnoreVolumeMounts
+	}
+	if s.IgnoreVolumeFiles {
+		flags["ignoreVolumeFiles"] = &s.IgnoreVolumeFiles
+	}
+	var out []Condition
+	for _, c := range conditions {
+		if c.list != nil && len(*c.list(s)) > 0 {
+			out = append(out, Condition{c.key, *c.list(s)})
+		} else if is := flags[c.key]; is != nil {
+			out = append(out, Condition{c.key, []string{strconv.FormatBool(*is)}})
+		}
+	}
+	return out
 }

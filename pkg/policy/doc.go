@@ -95,4 +95,24 @@
 // Anchors, aliases and merge keys are understood. Refused are keys that are not listed here, keys given twice, values
 // of another kind (a tag such as 1.20 is a number unless quoted), and a second document. Parse finds every fault and
 // names its place, the cause and a remedy; see Fault.
+//
+// # Cases
+//
+// A file of cases says what a policy is expected to do. ParseCases reads it, with the same rules of YAML:
+//
+//	cases:
+//	  - name: nginx may not change itself      any text, unique in the file
+//	    container:                             optional; what is not written is empty
+//	      image: nginx:1.27                    as container runtimes read it: docker.io/library/nginx, tag 1.27
+//	      namespace: shop                      and pod, clusterId, clusterName
+//	      labels: {app: web}
+//	    operation: modifyExecutable            one of either type
+//	    path: /usr/sbin/nginx                  of a file operation
+//	    expect:                                at least one of:
+//	      selectors: [binaries]                exactly the matching selectors of the responses that fire
+//	      actions: [alert, block]              exactly their actions; [] is none
+//
+// container: unknown is a container that the runtime has not described yet. A file operation may say mounted: volume,
+// for a file on a volume, or mounted: file, for a file that is a mount itself. A process operation has, in the place of
+// path, executable (of an exec the new one, of a fork the parent's) and may say interactive: true.
 package policy

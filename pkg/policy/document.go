@@ -16,18 +16,27 @@ import (
 )
 
 const (
-	// maxText is the size of the longest policy text: 4,096 paths of 255 bytes.
+	// maxText is the size of the longest text: a policy of 4,096 paths of 255 bytes.
 	maxText = 1 << 20
 	// maxNodes bounds what a document may hold after its aliases are expanded, keys and values counted alike.
 	maxNodes = 1 << 18
 )
 
-const whatAPolicyIs = `a policy is a map with the keys "file" and "process", of which at least one is present`
+// language is which of the two languages of this package a text is in.
+type language struct {
+	noun  string // as in "the policy is empty"
+	shape string // what such a text looks like
+}
+
+var (
+	aPolicy = language{"policy", `a policy is a map with the keys "file" and "process", of which at least one is present`}
+	cases   = language{"file", `a file of cases is a map with the key "cases", a list`}
+)
 
 // document reads the only document of text and returns its root, or nil after reporting why there is none.
 func (p *parser) document(text []byte) *yaml.Node {
 	if len(text) > maxText {
-		p.faultAt(1, 1, "", fmt.Sprintf("the policy is %d bytes long", len(text)), fmt.Sprintf("at most %d are allowed", maxText))
+		p.faultAt(1, 1, "", fmt.Sprintf("the %s is %d bytes long", p.language.noun, len(text)), fmt.Sprintf("at most %d are allowed", maxText))
 		return nil
 	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
@@ -46,7 +55,7 @@ func (p *parser) document(text []byte) *yaml.Node {
 	}
 	root := doc.Content[0]
 	if kindOf(root) == isNothing {
-		p.faultAt(1, 1, "", "the policy is empty", whatAPolicyIs)
+		p.faultAt(1, 1, "", "the "+p.language.noun+" is empty", p.language.shape)
 		return nil
 	}
 	if !p.bounded(root) {
@@ -58,7 +67,7 @@ func (p *parser) document(text []byte) *yaml.Node {
 // unreadable reports that text is no YAML, or nothing but comments.
 func (p *parser) unreadable(text []byte, err error) {
 	if errors.Is(err, io.EOF) {
-		p.faultAt(1, 1, "", "the policy is empty", whatAPolicyIs)
+		p.faultAt(1, 1, "", "the "+p.language.noun+" is empty", p.language.shape)
 		return
 	}
 	line, column, indent := 1, 1, []byte(nil)
@@ -145,7 +154,7 @@ func (p *parser) bounded(root *yaml.Node) bool {
 		return false
 	}
 	if total > maxNodes {
-		p.faultAt(1, 1, "", fmt.Sprintf("the policy holds more than %d keys and values", maxNodes), "use fewer of them, or fewer aliases")
+		p.faultAt(1, 1, "", fmt.Sprintf("the %s holds more than %d keys and values", p.language.noun, maxNodes), "use fewer of them, or fewer aliases")
 		return false
 	}
 	return true

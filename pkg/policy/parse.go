@@ -22,11 +22,29 @@ const (
 // the policy is nil and the error is an *Error with every fault found; warnings are given in both cases. Parse touches
 // nothing but its arguments.
 func Parse(name string, text []byte) (*Policy, []Warning, error) {
-	p := &parser{file: name}
+	p := &parser{file: name, language: aPolicy}
 	var result *Policy
 	if root := p.document(text); root != nil {
 		result = p.policy(value{node: root, at: root})
 	}
+	warnings, err := p.verdict()
+	if err != nil {
+		return nil, warnings, err
+	}
+	return result, warnings, nil
+}
+
+// parser collects what is wrong with one text.
+type parser struct {
+	file     string
+	language language
+	faults   []Fault
+	doubts   []Fault
+	more     int // faults beyond maxFaults
+}
+
+// verdict puts what was found into the order of the text; the error is an *Error, or nil.
+func (p *parser) verdict() ([]Warning, error) {
 	inTextOrder(p.faults)
 	inTextOrder(p.doubts)
 	warnings := make([]Warning, len(p.doubts))
@@ -34,17 +52,9 @@ func Parse(name string, text []byte) (*Policy, []Warning, error) {
 		warnings[i] = Warning(d)
 	}
 	if len(p.faults) > 0 {
-		return nil, warnings, &Error{Faults: p.unshown(p.faults)}
+		return warnings, &Error{Faults: p.unshown(p.faults)}
 	}
-	return result, warnings, nil
-}
-
-// parser collects what is wrong with one policy.
-type parser struct {
-	file   string
-	faults []Fault
-	doubts []Fault
-	more   int // faults beyond maxFaults
+	return warnings, nil
 }
 
 // maxFaults bounds the length of an error: nobody reads further, and a hostile text could hold one per byte.
@@ -88,7 +98,7 @@ type section struct {
 }
 
 func (p *parser) policy(root value) *Policy {
-	entries, ok := p.entries(root, "", whatAPolicyIs)
+	entries, ok := p.entries(root, "", p.language.shape)
 	if !ok {
 		return nil
 	}
@@ -108,7 +118,7 @@ func (p *parser) policy(root value) *Policy {
 		}
 	}
 	if !unknown && !sections[File].present && !sections[Process].present {
-		p.fault(root.at, "", `neither "file" nor "process" is present`, whatAPolicyIs)
+		p.fault(root.at, "", `neither "file" nor "process" is present`, p.language.shape)
 	}
 	p.rules(&sections)
 	return &Policy{File: sections[File].plain(), Process: sections[Process].plain()}

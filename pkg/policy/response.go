@@ -57,6 +57,10 @@ func (p *parser) response(v value) response {
 // actions reads the set of actions, and where block stands in it.
 func (p *parser) actions(v value) (set Action, block *yaml.Node) {
 	list, _ := p.someElements(v, oneOf(actionNames[:]))
+	return p.actionSet(list)
+}
+
+func (p *parser) actionSet(list []value) (set Action, block *yaml.Node) {
 	for _, item := range list {
 		s, ok := p.text(item)
 		if !ok {

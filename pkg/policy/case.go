@@ -1,0 +1,290 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Case is one operation that is only described, and what a policy is expected to do about it. The package comment has
+// the language of cases.
+type Case struct {
+	Name string
+	// Line is where the case begins in its file.
+	Line      int
+	Type      Type
+	Operation Operation
+	Container Surroundings
+	// Path is the file that the operation is about, or the executable of the process.
+	Path string
+	// OnVolume says that the file is on a volume mounted into the container, OnVolumeFile that it is itself such a
+	// mount. File only.
+	OnVolume, OnVolumeFile bool
+	Interactive            bool // Process only
+	// Selectors are those of the responses that are expected to fire; nil expects nothing in particular, an empty list
+	// expects none.
+	Selectors []string
+	// Actions are the expected ones; nil expects nothing in particular.
+	Actions *Action
+}
+
+// Surroundings is the container in which a Case happens, in the words of its author.
+type Surroundings struct {
+	// Unknown is a container about which the runtime has said nothing yet. The other fields are empty then.
+	Unknown bool
+	// Image is a reference as container runtimes read it, with or without registry and tag.
+	Image                  string
+	Namespace, Pod         string
+	Labels                 map[string]string
+	ClusterID, ClusterName string
+}
+
+const whatACaseIs = `a case has "name", "operation", "path" or "executable", "expect" and perhaps "container"`
+
+// ParseCases reads a file of cases for a policy. As with Parse, the error is an *Error with every fault found, and
+// warnings are given in both cases.
+func ParseCases(name string, text []byte, pol *Policy) ([]Case, []Warning, error) {
+	p := &caseParser{parser{file: name, language: cases}, pol}
+	var list []Case
+	if root := p.document(text); root != nil {
+		list = p.cases(value{node: root, at: root})
+	}
+	warnings, err := p.verdict()
+	if err != nil {
+		return nil, warnings, err
+	}
+	return list, warnings, nil
+}
+
+type caseParser struct {
+	parser
+	policy *Policy
+}
+
+// keyed reads a map with known keys, some of which must be there.
+func (p *parser) keyed(v value, remedy string, required, optional []string) (map[string]value, bool) {
+	prefix := v.key
+	if prefix != "" {
+		prefix += "."
+	}
+	entries, ok := p.entries(v, prefix, remedy)
+	if !ok {
+		return nil, false
+	}
+	given := map[string]value{}
+	missing, valid := slices.Clone(required), slices.Concat(required, optional)
+	for _, e := range entries {
+		missing = without(missing, e.name)
+		if slices.Contains(valid, e.name) {
+			given[e.name] = e.value
+			continue
+		}
+		missing = without(missing, p.unknownKey(e, valid...))
+	}
+	for _, key := range missing {
+		p.fault(v.at, v.key, fmt.Sprintf("%q is missing", key), remedy)
+	}
+	return given, true
+}
+
+func (p *caseParser) cases(root value) []Case {
+	given, _ := p.keyed(root, p.language.shape, []string{"cases"}, nil)
+	v, ok := given["cases"]
+	if !ok {
+		return nil
+	}
+	list, _ := p.someElements(v, "write at least one case")
+	lines := map[string]int{}
+	var out []Case
+	for _, item := range list {
+		c := p.one(item)
+		if first, ok := lines[c.Name]; ok && c.Name != "" {
+			p.fault(item.at, item.key, fmt.Sprintf("the name %s is taken by the case on line %d", quote(c.Name), first), "give it another name")
+		}
+		lines[c.Name] = c.Line
+		out = append(out, c)
+	}
+	return out
+}
+
+func (p *caseParser) one(v value) Case {
+	c := Case{Line: v.at.Line}
+	given, ok := p.keyed(v, whatACaseIs, []string{"name", "operation", "expect"},
+		[]string{"container", "path", "mounted", "executable", "interactive"})
+	if !ok {
+		return c
+	}
+	if name, ok := given["name"]; ok {
+		c.Name = p.someText(name)
+	}
+	if where, ok := given["container"]; ok {
+		c.Container = p.surroundings(where)
+	}
+	op, ok := given["operation"]
+	if !ok || !p.operation(op, &c) {
+		return c
+	}
+	p.object(v, given, &c)
+	if expect, ok := given["expect"]; ok {
+		p.expectation(expect, &c)
+	}
+	return c
+}
+
+func (p *caseParser) someText(v value) string {
+	s, ok := p.text(v)
+	if ok && s == "" {
+		p.fault(v.node, v.key, "the value is empty", "write a value or remove it")
+	}
+	return s
+}
+
+func (p *caseParser) operation(v value, c *Case) bool {
+	name, ok := p.text(v)
+	if !ok {
+		return false
+	}
+	for _, t := range Types {
+		if i := slices.Index(operationNames[t], name); i >= 0 {
+			c.Type, c.Operation = t, Operation(i)
+			return true
+		}
+	}
+	p.fault(v.node, v.key, quote(name)+" is not an operation", hint(name, slices.Concat(operationNames[:]...)))
+	return false
+}
+
+// object reads what the operation is about.
+func (p *caseParser) object(v value, given map[string]value, c *Case) {
+	wanted, other := [2]string{"path", "mounted"}, [2]string{"executable", "interactive"}
+	if c.Type == Process {
+		wanted, other = other, wanted
+	}
+	op := c.Type.OperationName(c.Operation)
+	for _, key := range other {
+		if wrong, ok := given[key]; ok {
+			p.fault(wrong.at, wrong.key, fmt.Sprintf("a case of %s has no %q", op, key), oneOf(wanted[:]))
+		}
+	}
+	if path, ok := given[wanted[0]]; ok {
+		c.Path = p.path(path)
+	} else if _, ok := given[other[0]]; !ok {
+		p.fault(v.at, v.key, fmt.Sprintf("%q is missing", wanted[0]), "write the absolute path as a process of the container sees it")
+	}
+	if mounted, ok := given["mounted"]; ok {
+		p.mounted(mounted, c)
+	}
+	if interactive, ok := given["interactive"]; ok {
+		c.Interactive, _ = p.boolean(interactive)
+	}
+}
+
+// path reads the path of one file.
+func (p *caseParser) path(v value) string {
+	s, ok := p.text(v)
+	if !ok {
+		return ""
+	}
+	components := strings.Split(s, "/")
+	odd := func(c string) bool { return c == "" || c == "." || c == ".." }
+	if s != "/" && (components[0] != "" || slices.ContainsFunc(components[1:], odd)) || strings.ContainsRune(s, 0) {
+		p.fault(v.node, v.key, quote(s)+" is not the path of a file",
+			`write an absolute path without ".", ".." and a slash at its end, as in /usr/bin/sh`)
+		return ""
+	}
+	if strings.ContainsRune(s, '*') {
+		p.warn(v.node, v.key, `"*" is no wildcard in a case: `+quote(s)+" is one file of that name", "")
+	}
+	return s
+}
+
+func (p *caseParser) mounted(v value, c *Case) {
+	s, ok := p.text(v)
+	if !ok {
+		return
+	}
+	switch s {
+	case "volume":
+		c.OnVolume = true
+	case "file":
+		c.OnVolume, c.OnVolumeFile = true, true
+	default:
+		p.fault(v.node, v.key, quote(s)+" is not a kind of mount",
+			`write volume for a file on a mounted volume, file for a file that is mounted itself, or remove the key`)
+	}
+}
+
+func (p *caseParser) surroundings(v value) Surroundings {
+	if kindOf(v.node) == isText && resolve(v.node).Value == "unknown" {
+		return Surroundings{Unknown: true}
+	}
+	var s Surroundings
+	texts := map[string]*string{
+		"image": &s.Image, "namespace": &s.Namespace, "pod": &s.Pod, "clusterId": &s.ClusterID, "clusterName": &s.ClusterName,
+	}
+	given, _ := p.keyed(v, `write a map with what is known of the container, or "unknown"`, nil,
+		[]string{"image", "namespace", "pod", "labels", "clusterId", "clusterName"})
+	for key, text := range texts {
+		if is, ok := given[key]; ok {
+			*text = p.someText(is)
+		}
+	}
+	if labels, ok := given["labels"]; ok {
+		s.Labels = p.labels(labels)
+	}
+	return s
+}
+
+func (p *caseParser) labels(v value) map[string]string {
+	entries, _ := p.entries(v, v.key+".", "write a map of labels, as in {app: web}")
+	labels := map[string]string{}
+	for _, e := range entries {
+		if s, ok := p.text(e.value); ok {
+			labels[e.name] = s
+		}
+	}
+	return labels
+}
+
+func (p *caseParser) expectation(v value, c *Case) {
+	const remedy = `write "actions", "selectors" or both; an empty list expects none`
+	given, ok := p.keyed(v, remedy, nil, []string{"selectors", "actions"})
+	if !ok {
+		return
+	}
+	if len(resolve(v.node).Content) == 0 {
+		p.fault(v.at, v.key, "nothing is expected", remedy)
+	}
+	if list, ok := given["selectors"]; ok {
+		c.Selectors = p.expectedSelectors(list, c.Type)
+	}
+	if v, ok := given["actions"]; ok {
+		list, _ := p.elements(v, oneOf(actionNames[:]))
+		set, _ := p.actionSet(list)
+		c.Actions = &set
+	}
+}
+
+func (p *caseParser) expectedSelectors(v value, t Type) []string {
+	list, _ := p.elements(v, "write a list of selectors' names")
+	var known []string
+	if section := p.policy.Section(t); section != nil {
+		for i := range section.Selectors {
+			known = append(known, section.Selectors[i].Name)
+		}
+	}
+	names := []string{}
+	for _, item := range list {
+		name, ok := p.text(item)
+		if ok && !slices.Contains(known, name) {
+			p.fault(item.node, item.key, fmt.Sprintf("the policy has no %s selector %s", t, quote(name)), hint(name, known))
+			continue
+		}
+		names = append(names, name)
+	}
+	return names
+}
