@@ -19,6 +19,12 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestDumpGolden(t *testing.T) {
+	eachGolden(t, ".dump", func(r *Ruleset, to *strings.Builder) error { return r.Dump(to) })
+}
+
+// eachGolden compares what write says about the policies under testdata with the files of that extension beside them.
+func eachGolden(t *testing.T, extension string, write func(*Ruleset, *strings.Builder) error) {
+	t.Helper()
 	policies, err := filepath.Glob("testdata/*.yml")
 	require.NoError(t, err)
 	require.NotEmpty(t, policies)
@@ -31,8 +37,8 @@ func TestDumpGolden(t *testing.T) {
 			r, err := Compile(p)
 			require.NoError(t, err)
 			var got strings.Builder
-			require.NoError(t, r.Dump(&got))
-			golden := strings.TrimSuffix(path, ".yml") + ".dump"
+			require.NoError(t, write(r, &got))
+			golden := strings.TrimSuffix(path, ".yml") + extension
 			if *update {
 				require.NoError(t, os.WriteFile(golden, []byte(got.String()), 0o644))
 			}

@@ -1,0 +1,158 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ruleset
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/bits"
+	"strings"
+
+	"github.com/elastic/cloud-defend/pkg/policy"
+)
+
+// Explain writes for the policy's author what the policy does, what it asks of the kernel, which parts of it change
+// nothing, and where block ends.
+func (r *Ruleset) Explain(w io.Writer) error {
+	e := explanation{rules: r}
+	for _, t := range policy.Types {
+		for i := range r.Tables[t].Match {
+			e.response(t, i)
+		}
+	}
+	e.hooks()
+	e.list("Changes nothing", r.idle(), "every selector, value and response can matter")
+	e.list("Out of the reach of block", e.limits(), "")
+	e.sizes()
+	_, err := e.out.WriteTo(w)
+	return err
+}
+
+type explanation struct {
+	rules *Ruleset
+	out   bytes.Buffer
+}
+
+func (e *explanation) printf(format string, args ...any) { fmt.Fprintf(&e.out, format, args...) }
+
+func (e *explanation) list(title string, lines []string, nothing string) {
+	if len(lines) == 0 && nothing == "" {
+		return
+	}
+	e.printf("%s\n", title)
+	for _, line := range lines {
+		e.printf("  %s\n", line)
+	}
+	if len(lines) == 0 {
+		e.printf("  nothing: %s\n", nothing)
+	}
+	e.printf("\n")
+}
+
+func (e *explanation) response(t policy.Type, i int) {
+	table := &e.rules.Tables[t]
+	e.printf("%s.responses[%d]\n", t, i)
+	e.selectors(t, "when", table.Match[i])
+	e.selectors(t, "unless", table.Exclude[i])
+	e.printf("  then    %s\n", doing(table.actions(1<<i)))
+	for _, line := range e.delays(t, i) {
+		e.printf("          %s\n", line)
+	}
+	e.printf("\n")
+}
+
+func (e *explanation) selectors(t policy.Type, word string, set uint64) {
+	for _, s := range e.rules.chosen(t, set) {
+		e.printf("  %-7s %s: %s\n", word, s.Name, operationWords(t, s))
+		for _, c := range s.Conditions() {
+			e.printf("            and %s\n", conditionWords(c))
+		}
+		word = "or"
+	}
+}
+
+func doing(set policy.Action) string {
+	var words []string
+	for _, a := range []struct {
+		action policy.Action
+		words  string
+	}{{policy.Log, "log it"}, {policy.Alert, "raise an alert"}, {policy.Block, "refuse the operation"}} {
+		if set&a.action != 0 {
+			words = append(words, a.words)
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+// delays says when a block does not apply yet: while a container is not described, it only does what it would do
+// whatever the container turns out to be.
+func (e *explanation) delays(t policy.Type, i int) []string {
+	table := &e.rules.Tables[t]
+	if table.Block&(1<<i) == 0 {
+		return nil
+	}
+	var lines []string
+	if late := table.Match[i] &^ table.ContainerFree; late != 0 {
+		lines = append(lines, "but not while a new container is not described yet, by the selectors that ask about the container: "+
+			strings.Join(e.rules.Names(t, late), ", "))
+	}
+	if late := table.Exclude[i] &^ table.ContainerFree; late != 0 {
+		lines = append(lines, "but not while a new container is not described yet, as long as it may turn out to be exempt by: "+
+			strings.Join(e.rules.Names(t, late), ", "))
+	}
+	return lines
+}
+
+func (e *explanation) hooks() {
+	var lines []string
+	for _, h := range e.rules.Hooks() {
+		var ops []string
+		for _, op := range h.File {
+			ops = append(ops, policy.File.OperationName(op))
+		}
+		for _, op := range h.Process {
+			ops = append(ops, policy.Process.OperationName(op))
+		}
+		lines = append(lines, fmt.Sprintf("%-20s for %s: %s", h.Function, strings.Join(ops, ", "), h.Sees))
+	}
+	e.list("Kernel hooks", lines, "the tracepoints of fork, exec and exit, which are always there, see all that is needed")
+}
+
+// limits says what no block of this policy reaches, whatever its selectors are.
+func (e *explanation) limits() []string {
+	var lines []string
+	tables := &e.rules.Tables
+	if tables[policy.File].Block|tables[policy.Process].Block != 0 {
+		lines = append(lines, "processes of the host, and those of the container that cloud-defend itself runs in")
+	}
+	if tables[policy.File].Block != 0 {
+		lines = append(lines,
+			"reading a file, and changing its owner or attributes",
+			"writing through a descriptor that was open before: a write is judged when the file is opened",
+			"making and removing directories and symbolic links",
+			"files without a name (O_TMPFILE, memfd), terminals, /dev/null and devices like it")
+	}
+	if e.rules.Blocks(policy.Process, policy.Exec) {
+		lines = append(lines, "programs that run already when the policy comes into force")
+	}
+	if e.rules.Blocks(policy.Process, policy.Fork) {
+		lines = append(lines, "new threads: fork is about processes, and is judged by the executable of the parent")
+	}
+	return lines
+}
+
+func (e *explanation) sizes() {
+	r := e.rules
+	e.printf("Compiled tables\n")
+	for _, t := range policy.Types {
+		if n := len(r.Tables[t].Selectors); n > 0 {
+			e.printf("  %s: %d selectors, %d responses, %d of them block; at most %d of each\n",
+				t, n, len(r.Tables[t].Match), bits.OnesCount64(r.Tables[t].Block), policy.MaxItems)
+		}
+	}
+	e.printf("  paths and names: %d of %d cells, %d of %d sets of selectors; %d bytes\n",
+		len(r.Cells), MaxCells, len(r.Accept), MaxAccept, 4*len(r.Cells)+8*len(r.Accept))
+}

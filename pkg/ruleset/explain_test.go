@@ -1,0 +1,155 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ruleset
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/policy"
+)
+
+func TestExplainGolden(t *testing.T) {
+	eachGolden(t, ".explain", func(r *Ruleset, to *strings.Builder) error { return r.Explain(to) })
+}
+
+func TestHooks(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy policy.Policy
+		want   []string
+	}{
+		"nothing matched": {
+			policy.Policy{File: &policy.Section{Selectors: []policy.Selector{{Name: "a"}}}},
+			nil,
+		},
+		"deletions": {
+			policy.Policy{File: &policy.Section{
+				Selectors: []policy.Selector{{Name: "a", Operations: []policy.Operation{policy.DeleteFile}}},
+				Responses: []policy.Response{{Match: []string{"a"}, Actions: policy.Log}},
+			}},
+			[]string{"path_unlink", "path_rename"},
+		},
+		"processes that are only reported": {
+			policy.Policy{Process: &policy.Section{
+				Selectors: []policy.Selector{{Name: "a"}},
+				Responses: []policy.Response{{Match: []string{"a"}, Actions: policy.Log | policy.Alert}},
+			}},
+			nil,
+		},
+		"blocked execs": {
+			policy.Policy{Process: &policy.Section{
+				Selectors: []policy.Selector{{Name: "a", Operations: []policy.Operation{policy.Exec}}, {Name: "b"}},
+				Responses: []policy.Response{
+					{Match: []string{"a"}, Actions: policy.Alert | policy.Block}, {Match: []string{"b"}, Actions: policy.Log},
+				},
+			}},
+			[]string{"bprm_check_security"},
+		},
+	} {
+		r, err := Compile(&c.policy)
+		require.NoError(t, err)
+		var got []string
+		for _, h := range r.Hooks() {
+			got = append(got, h.Function)
+		}
+		require.Equal(t, c.want, got, name)
+	}
+}
+
+// TestEveryConditionHasWords holds the phrases against the language.
+func TestEveryConditionHasWords(t *testing.T) {
+	yes := true
+	one := []string{"a"}
+	s := policy.Selector{
+		ContainerImageFullName: one, ContainerImageName: one, ContainerImageTag: one, KubernetesClusterID: one, KubernetesClusterName: one,
+		KubernetesNamespace: one, KubernetesPodName: one, KubernetesPodLabel: one, TargetFilePath: one, IgnoreVolumeMounts: true,
+		IgnoreVolumeFiles: true, ProcessExecutable: one, ProcessName: one, SessionLeaderInteractive: &yes,
+	}
+	require.Len(t, s.Conditions(), len(phrases)+len(flagPhrases))
+	for _, c := range s.Conditions() {
+		words := conditionWords(c)
+		require.Equal(t, phrases[c.Key] != "", strings.HasSuffix(words, " a"), "%s: %q", c.Key, words)
+		require.Greater(t, len(words), len(" a"), c.Key)
+	}
+}
+
+func TestLongListsAreCut(t *testing.T) {
+	c := policy.Condition{Key: "targetFilePath", Values: strings.Split(strings.Repeat("/a/**,", 14)+"/b", ",")}
+	words := conditionWords(c)
+	require.Equal(t, mostValues, strings.Count(words, "below /a/"))
+	require.True(t, strings.HasSuffix(words, " or 3 more"), words)
+}
+
+// TestCovers holds the claim that one selector matches all that another one matches against the compiled tables, for
+// selectors and operations of a small world.
+func TestCovers(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	claims, matched := 0, 0
+	for range 20000 {
+		outer, inner := randomSelector(rnd), randomSelector(rnd)
+		if !covers(policy.File, &outer, &inner) {
+			continue
+		}
+		claims++
+		outer.Name, inner.Name = "outer", "inner"
+		r, err := Compile(&policy.Policy{File: &policy.Section{
+			Selectors: []policy.Selector{outer, inner},
+			Responses: []policy.Response{{Match: []string{"inner"}, Exclude: []string{"outer"}, Actions: policy.Log}, {Match: []string{"inner"}, Actions: policy.Alert}},
+		}})
+		require.NoError(t, err)
+		require.NotEmpty(t, r.idle(), "%+v\n%+v", outer, inner)
+		for range 60 {
+			d := r.Decide(policy.File, randomQuery(rnd, r))
+			require.Zero(t, d.Log, "%+v\n%+v", outer, inner)
+			if d.Alert != 0 {
+				matched++
+			}
+		}
+	}
+	require.Greater(t, claims, 300)
+	require.Greater(t, matched, 300)
+}
+
+var (
+	worldPaths  = []string{"/**", "/*", "/a", "/a/*", "/a/**", "/a/b", "/a/b/**", "/ab"}
+	worldLabels = []string{"k:*", "k:v*", "k:v", "k:vw", "l:v"}
+	worldPods   = []string{"*", "p*", "p", "pq"}
+)
+
+func some(rnd *rand.Rand, from []string) []string {
+	if rnd.IntN(2) == 0 {
+		return nil
+	}
+	return []string{from[rnd.IntN(len(from))], from[rnd.IntN(len(from))]}
+}
+
+func randomSelector(rnd *rand.Rand) policy.Selector {
+	s := policy.Selector{
+		TargetFilePath: some(rnd, worldPaths), KubernetesPodLabel: some(rnd, worldLabels), KubernetesPodName: some(rnd, worldPods),
+		IgnoreVolumeMounts: rnd.IntN(4) == 0,
+	}
+	s.IgnoreVolumeFiles = !s.IgnoreVolumeMounts && rnd.IntN(4) == 0
+	if rnd.IntN(2) == 0 {
+		s.Operations = []policy.Operation{policy.Operation(rnd.IntN(2)), policy.Operation(rnd.IntN(2))}
+	}
+	return s
+}
+
+func randomQuery(rnd *rand.Rand, r *Ruleset) Query {
+	paths := []string{"/", "/a", "/a/b", "/a/b/c", "/ab", "/c/d"}
+	path, _ := r.MatchPath(policy.File, paths[rnd.IntN(len(paths))])
+	path |= r.Tables[policy.File].NoPath
+	pod := container.Pod{Name: []string{"p", "pq", "x"}[rnd.IntN(3)], Labels: map[string]string{"k": []string{"v", "vw", "", "x"}[rnd.IntN(4)]}}
+	scope := r.Scope(container.Container{Pod: pod}, Cluster{})[policy.File]
+	mount := rnd.IntN(3)
+	return Query{
+		Operation: policy.Operation(rnd.IntN(3)), OnVolume: mount > 0, OnVolumeFile: mount > 1,
+		ContainerMust: scope, ContainerMay: scope, PathMust: path, PathMay: path,
+	}
+}

@@ -1,0 +1,73 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ruleset
+
+import (
+	"slices"
+
+	"github.com/elastic/cloud-defend/pkg/policy"
+)
+
+// Hook is one of the kernel's security calls, at which operations are judged before they happen.
+type Hook struct {
+	// Function is the name of the call without its prefix security_.
+	Function string
+	// Sees is what comes there.
+	Sees string
+	// File and Process are the operations that cannot be judged without it. Processes are seen by tracepoints in any
+	// case, so a hook is only needed to block them.
+	File, Process []policy.Operation
+}
+
+var (
+	creations     = []policy.Operation{policy.CreateExecutable, policy.CreateFile}
+	modifications = []policy.Operation{policy.ModifyExecutable, policy.ModifyFile}
+)
+
+// hooks lists every place where an operation is judged.
+var hooks = [...]Hook{
+	{
+		Function: "file_open", Sees: "a file is opened for writing, or was created by the open",
+		File: slices.Concat(creations, modifications),
+	},
+	{Function: "path_mknod", Sees: "open, mknod or bind makes a name", File: creations},
+	{Function: "path_unlink", Sees: "a name is removed", File: []policy.Operation{policy.DeleteFile}},
+	{
+		Function: "path_rename", Sees: "a name goes and another comes, or is replaced",
+		File: slices.Concat(creations, modifications, []policy.Operation{policy.DeleteFile}),
+	},
+	{Function: "path_link", Sees: "a file gets one more name", File: creations},
+	{
+		Function: "path_chmod", Sees: "a mode changes, so that a file may become executable",
+		File: slices.Concat([]policy.Operation{policy.CreateExecutable}, modifications),
+	},
+	{Function: "path_truncate", Sees: "truncate", File: modifications},
+	{Function: "file_truncate", Sees: "ftruncate, from Linux 6.2 on", File: modifications},
+	{Function: "bprm_check_security", Sees: "a program is about to run", Process: []policy.Operation{policy.Exec}},
+	{Function: "task_alloc", Sees: "a process is about to be forked", Process: []policy.Operation{policy.Fork}},
+}
+
+// Hooks lists the hooks that the policy needs, each with the operations of it that the policy needs it for.
+func (r *Ruleset) Hooks() []Hook {
+	var needed []Hook
+	for _, h := range hooks {
+		h.File = keep(h.File, func(op policy.Operation) bool { return r.Uses(policy.File, op) })
+		h.Process = keep(h.Process, func(op policy.Operation) bool { return r.Blocks(policy.Process, op) })
+		if len(h.File)+len(h.Process) > 0 {
+			needed = append(needed, h)
+		}
+	}
+	return needed
+}
+
+func keep(ops []policy.Operation, is func(policy.Operation) bool) []policy.Operation {
+	var kept []policy.Operation
+	for _, op := range ops {
+		if is(op) {
+			kept = append(kept, op)
+		}
+	}
+	return kept
+}
