@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"event":     {},
 	"host":      {},
 	"ruleset":   {"policy", "container"},
+	"rehearsal": {"policy", "container", "ruleset"},
 	"probe":     {"policy", "ruleset", "event"},
 	"settle":    {"event", "process"},
 	"process":   {"event"},
