@@ -96,6 +96,19 @@ static __always_inline bool is_host_root(const struct root_key *key)
 	return key->inode == host_root.inode && key->device == host_root.device;
 }
 
+/*
+ * Whether an image on a detached mount is none of the container's: runc enters
+ * a container from a copy of itself that it has detached. An image on the file
+ * system of the container's own root could be any that a rule names.
+ */
+static __always_inline bool is_runtime_image(struct mount *m)
+{
+	struct root_key root;
+
+	task_root((void *)bpf_get_current_task(), &root);
+	return is_host_root(&root) || BPF_CORE_READ(m, mnt.mnt_sb, s_dev) != root.device;
+}
+
 /* The id of the known container that the cgroup is, or is below, else 0. */
 static __always_inline __u64 container_climb(struct cgroup *cgrp)
 {

@@ -58,6 +58,10 @@ __noinline int path_evaluate(__u32 index, __u32 type, __u32 operation)
 		return 0;
 	}
 	path_climb(index);
+	if (s->path_flags & PATH_DETACHED)
+		s->path_flags |= type == RULES_PROCESS && is_runtime_image((void *)s->first_mount) ?
+					 PATH_FOREIGN :
+					 PATH_UNRESOLVED;
 	flags = s->path_flags;
 	if (type == RULES_FILE && (flags & PATH_INTERNAL))
 		return 0;

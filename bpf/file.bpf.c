@@ -36,14 +36,18 @@ static __always_inline umode_t inode_mode(struct inode *inode)
 }
 
 /*
- * Terminals and the devices that swallow or give bytes without keeping any
- * are no files to modify, though every shell opens them for writing.
+ * Pipes, terminals and the devices that swallow or give bytes without keeping
+ * any are no files to modify, though every shell opens them for writing, and
+ * runc a pipe in each container that it starts.
  */
-static __always_inline bool is_stream_device(struct inode *inode)
+static __always_inline bool is_stream(struct inode *inode)
 {
+	umode_t type = inode_mode(inode) & S_IFMT;
 	__u32 rdev, major, minor;
 
-	if ((inode_mode(inode) & S_IFMT) != S_IFCHR)
+	if (type == S_IFIFO)
+		return true;
+	if (type != S_IFCHR)
 		return false;
 	rdev = BPF_CORE_READ(inode, i_rdev);
 	major = rdev >> 20;
@@ -153,7 +157,7 @@ static __always_inline int on_open(struct file *file)
 		return 0; /* path_mknod judged it */
 	}
 	creation_settle(OUTCOME_VOID);
-	if ((flags & __O_TMPFILE) || is_stream_device(inode))
+	if ((flags & __O_TMPFILE) || is_stream(inode))
 		return 0;
 	q.mnt = BPF_CORE_READ(file, f_path.mnt);
 	q.dentry = BPF_CORE_READ(file, f_path.dentry);

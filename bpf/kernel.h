@@ -218,7 +218,6 @@ struct linux_binprm {
 
 struct filename;
 struct open_flags;
-
 struct pt_regs___x86 {
 	unsigned long dx;
 	unsigned long si;
@@ -237,6 +236,7 @@ struct pt_regs___arm64 {
 #define CLONE_THREAD 0x00010000
 #define S_IFMT 00170000
 #define S_IFREG 0100000
+#define S_IFIFO 0010000
 #define S_IFCHR 0020000
 #define S_IFDIR 0040000
 #define EPERM 1

@@ -67,6 +67,15 @@ static __always_inline bool is_system_mount(struct scratch *s, struct mount *m)
 	return name == ('d' | 'e' << 8 | 'v' << 16);
 }
 
+/*
+ * A mount that the kernel made for itself: of memfd, or of a layer under an
+ * overlay. Its namespace is MNT_NS_INTERNAL, an error pointer.
+ */
+static __always_inline bool is_internal_mount(struct mount *m)
+{
+	return (__u64)BPF_CORE_READ(m, mnt_ns) >= (__u64)-4095LL;
+}
+
 /* The walk ended at a mount that is its own parent: which namespace is it in? */
 static __always_inline void walk_end(volatile struct scratch *s, struct mount *end)
 {
@@ -75,12 +84,12 @@ static __always_inline void walk_end(volatile struct scratch *s, struct mount *e
 	__u64 ns = (__u64)BPF_CORE_READ(end, mnt_ns);
 	struct inode *inode;
 
-	if (ns >= (__u64)-4095LL) { /* MNT_NS_INTERNAL: memfd, layers under an overlay */
+	if (is_internal_mount(end)) {
 		s->path_flags |= PATH_INTERNAL;
 		return;
 	}
-	if (!ns) { /* detached by umount(MNT_DETACH) */
-		s->path_flags |= PATH_UNRESOLVED;
+	if (!ns) { /* taken out by umount(MNT_DETACH) */
+		s->path_flags |= PATH_DETACHED;
 		return;
 	}
 	if (ns != (__u64)BPF_CORE_READ(task, nsproxy, mnt_ns))
@@ -142,8 +151,13 @@ static __always_inline int climb_step(volatile struct scratch *s)
 	}
 	depth = s->depth;
 	if (link.parent == dentry || depth >= MAX_COMPONENTS) {
-		/* not connected to the mount's root, or too deep */
-		s->path_flags |= PATH_UNRESOLVED;
+		/*
+		 * Not connected to the mount's root, or too deep. An overlay
+		 * copies a file up through its work directory, which lies
+		 * beside the root of the mount that it uses for that.
+		 */
+		m = (void *)s->mount;
+		s->path_flags |= is_internal_mount(m) ? PATH_INTERNAL : PATH_UNRESOLVED;
 		return 1;
 	}
 	len = (link.name.hash_len >> 32) & 0xff;

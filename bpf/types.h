@@ -133,6 +133,7 @@ enum path_flag {
 	PATH_VOLUME_FILE = 8,
 	PATH_FOREIGN = 16,
 	PATH_INTERNAL = 32,
+	PATH_DETACHED = 64, /* on a mount that is in no namespace; path_evaluate weighs it */
 };
 
 enum record_flag {

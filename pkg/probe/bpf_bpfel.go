@@ -126,6 +126,7 @@ const (
 	bpfPathFlagPATH_VOLUME_FILE bpfPathFlag = 8
 	bpfPathFlagPATH_FOREIGN     bpfPathFlag = 16
 	bpfPathFlagPATH_INTERNAL    bpfPathFlag = 32
+	bpfPathFlagPATH_DETACHED    bpfPathFlag = 64
 )
 
 type bpfPending struct {

@@ -166,7 +166,7 @@ func path(name string, flags uint8) event.Path {
 		Unresolved: has(bpfPathFlagPATH_UNRESOLVED),
 		Volume:     has(bpfPathFlagPATH_VOLUME),
 		VolumeFile: has(bpfPathFlagPATH_VOLUME_FILE),
-		Foreign:    has(bpfPathFlagPATH_FOREIGN) || has(bpfPathFlagPATH_INTERNAL),
+		Foreign:    has(bpfPathFlagPATH_FOREIGN) || has(bpfPathFlagPATH_INTERNAL) || has(bpfPathFlagPATH_DETACHED),
 	}
 }
 
