@@ -1,0 +1,111 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+// Package rehearsal plays operations that are only described against the tables of a policy, the same tables that the
+// kernel evaluates, and compares what happens with what was expected.
+package rehearsal
+
+import (
+	"path"
+	"slices"
+
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/policy"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+)
+
+// Result is what a policy does in one case.
+type Result struct {
+	Case policy.Case
+	// Selectors are the matching selectors of the responses that fired, in the order of the policy.
+	Selectors []string
+	// Actions are those of the responses that fired. In a container that is not described yet, log and alert are what
+	// may have to be reported: it is settled once the container is known.
+	Actions policy.Action
+	// Differences say how this is not what the case expects, one line each; empty when it is.
+	Differences []string
+}
+
+// Passed reports whether the policy did what the case expects.
+func (r *Result) Passed() bool { return len(r.Differences) == 0 }
+
+// Play evaluates one case.
+func Play(rs *ruleset.Ruleset, c policy.Case) Result {
+	s := sceneOf(rs, c)
+	d := rs.Decide(c.Type, s.query())
+	r := Result{Case: c, Selectors: rs.Names(c.Type, d.Selectors), Actions: actions(d)}
+	r.Differences = s.differences(&r)
+	return r
+}
+
+func actions(d ruleset.Decision) policy.Action {
+	var set policy.Action
+	for action, fired := range map[policy.Action]uint64{policy.Log: d.Log, policy.Alert: d.Alert, policy.Block: d.Block} {
+		if fired != 0 {
+			set |= action
+		}
+	}
+	return set
+}
+
+// scene is a case with what the tables say about each part of it: the selectors that accept it.
+type scene struct {
+	rules *ruleset.Ruleset
+	table *ruleset.Table
+	c     policy.Case
+	// containerMust and containerMay are equal unless the container is unknown.
+	containerMust, containerMay uint64
+	path, name, session         uint64
+}
+
+const all = ^uint64(0)
+
+func sceneOf(rs *ruleset.Ruleset, c policy.Case) *scene {
+	t := &rs.Tables[c.Type]
+	s := &scene{rules: rs, table: t, c: c, name: all, session: all}
+	s.containerMust, s.containerMay = t.ContainerFree, all
+	if !c.Container.Unknown {
+		scope := rs.Scope(described(c.Container))[c.Type]
+		s.containerMust, s.containerMay = scope, scope
+	}
+	s.path, _ = rs.MatchPath(c.Type, c.Path)
+	s.path |= t.NoPath
+	if c.Type == policy.Process {
+		s.name = t.NoName | rs.MatchName(c.Type, path.Base(c.Path))
+		s.session = ^t.Interactive
+		if c.Interactive {
+			s.session = ^t.NotInteractive
+		}
+	}
+	return s
+}
+
+func described(s policy.Surroundings) (container.Container, ruleset.Cluster) {
+	return container.Container{
+		Image:    container.ParseImage(s.Image),
+		Pod:      container.Pod{Name: s.Pod, Namespace: s.Namespace, Labels: s.Labels},
+		Complete: true,
+	}, ruleset.Cluster{ID: s.ClusterID, Name: s.ClusterName}
+}
+
+func (s *scene) query() ruleset.Query {
+	rest := s.path & s.name & s.session
+	return ruleset.Query{
+		Operation: s.c.Operation, OnVolume: s.c.OnVolume, OnVolumeFile: s.c.OnVolumeFile,
+		ContainerMust: s.containerMust, ContainerMay: s.containerMay,
+		PathMust: rest, PathMay: rest,
+	}
+}
+
+// match is the set of selectors that match, or may match in an unknown container.
+func (s *scene) match() uint64 {
+	set := all
+	for _, o := range s.objections() {
+		set &^= o.by
+	}
+	return set
+}
+
+// bit is the selector of a name.
+func (s *scene) bit(name string) uint64 { return 1 << slices.Index(s.table.Selectors, name) }
