@@ -30,9 +30,11 @@ process:
     - {name: shells, operation: [exec], processName: [sh, a-very-long-nam], sessionLeaderInteractive: true}
     - {name: cron, operation: [exec], processExecutable: [/usr/sbin/cron], sessionLeaderInteractive: false}
     - {name: labelled, operation: [fork], kubernetesPodLabel: ["app:w*"], kubernetesClusterId: [c1]}
+    - {name: builds, operation: [exec], processExecutable: [/usr/bin/gcc], containerImageTag: ["1.27"]}
   responses:
     - {match: [shells, cron], actions: [alert, block]}
     - {match: [labelled], actions: [log]}
+    - {match: [builds], actions: [alert, block]}
 `
 
 func compiled(t *testing.T) (*policy.Policy, *ruleset.Ruleset) {
@@ -82,6 +84,8 @@ func TestPlay(t *testing.T) {
 		{"operation: exec, executable: /bin/a-very-long-name, interactive: true", "shells", "alert|block"},
 		{"operation: exec, executable: /usr/sbin/cron", "cron", "alert|block"},
 		{"operation: exec, executable: /usr/sbin/cron, interactive: true", "", "none"},
+		{`container: {image: "a:1.27"}, operation: exec, executable: /usr/bin/gcc`, "builds", "alert|block"},
+		{"container: {image: a}, operation: exec, executable: /usr/bin/gcc", "", "none"},
 		{"operation: fork, executable: /bin/sh, interactive: true", "", "none"},
 		{"operation: fork, executable: /a, container: {labels: {app: web}, clusterId: c1}", "labelled", "log"},
 		{"operation: fork, executable: /a, container: {labels: {app: web}, clusterId: c2}", "", "none"},
@@ -132,6 +136,13 @@ func TestDifferences(t *testing.T) {
 				"actions: want alert|block, got alert",
 				"selector pages: no path of it matches /etc/hosts",
 				"file.responses[0] is matched by hosts: alert, and does not block until the container is known",
+			},
+		},
+		{
+			"container: unknown, operation: exec, executable: /usr/bin/gcc", "{selectors: []}", "{actions: [alert]}",
+			[]string{
+				"selectors: want none, got builds",
+				"process.responses[2] is matched by builds: alert, and does not block until the container is known",
 			},
 		},
 		{
