@@ -149,10 +149,10 @@ func (e *explanation) sizes() {
 	e.printf("Compiled tables\n")
 	for _, t := range policy.Types {
 		if n := len(r.Tables[t].Selectors); n > 0 {
-			e.printf("  %s: %d selectors, %d responses, %d of them block; at most %d of each\n",
-				t, n, len(r.Tables[t].Match), bits.OnesCount64(r.Tables[t].Block), policy.MaxItems)
+			e.printf("  %-9s selectors: %d of %d, responses: %d of %d, with block: %d\n",
+				t.String()+":", n, policy.MaxItems, len(r.Tables[t].Match), policy.MaxItems, bits.OnesCount64(r.Tables[t].Block))
 		}
 	}
-	e.printf("  paths and names: %d of %d cells, %d of %d sets of selectors; %d bytes\n",
+	e.printf("  automata: cells: %d of %d, sets of selectors: %d of %d, bytes: %d\n",
 		len(r.Cells), MaxCells, len(r.Accept), MaxAccept, 4*len(r.Cells)+8*len(r.Accept))
 }
