@@ -91,6 +91,6 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return inputError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(newRun(), newDoctor(), newVersion())
+	root.AddCommand(newRun(), newDoctor(), newPolicy(), newVersion())
 	return root
 }

@@ -1,0 +1,174 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastic/cloud-defend/pkg/policy"
+)
+
+// inFolder makes a folder with these files the current one.
+func inFolder(t *testing.T, files map[string]string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+	}
+}
+
+func runPolicy(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = execute(t.Context(), append([]string{"policy"}, args...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+const (
+	faultyPolicy = "file:\n  selectors:\n    - name: a\n      operatoin: [createExecutable]\n  responses:\n    - match: [b]\n      actions: [log]\n"
+	doubtful     = "file:\n  selectors:\n    - name: a\n      operation: [createFile]\n  responses:\n    - match: [a]\n      actions: [log]\n"
+	failingCases = "cases:\n  - name: a page stays\n    operation: deleteFile\n    path: /usr/share/nginx/html/a\n    expect: {actions: [block, alert]}\n"
+	faultyCases  = "cases:\n  - name: a\n    operation: deleteFiles\n    path: /a\n    expect: {actions: []}\n"
+)
+
+// tooLarge is a valid policy with more cells than the kernel's arrays have.
+func tooLarge() string {
+	var paths strings.Builder
+	for i := range 1500 {
+		fmt.Fprintf(&paths, "        - /%04d%s\n", i, strings.Repeat("/abcdef", 30))
+	}
+	return strings.Replace(doubtful, "      operation: [createFile]\n", "      targetFilePath:\n"+paths.String(), 1)
+}
+
+func TestPolicyVerbs(t *testing.T) {
+	inFolder(t, map[string]string{
+		"web.yml": examplePolicy, "cases.yml": exampleCases, "faulty.yml": faultyPolicy, "doubtful.yml": doubtful, "large.yml": tooLarge(),
+		"failing.yml": failingCases, "faulty-cases.yml": faultyCases,
+	})
+	for _, c := range []struct {
+		args           string
+		code           int
+		stdout, stderr string // regular expressions
+	}{
+		{"validate web.yml", exitDone, `^web.yml: ok\n$`, `^$`},
+		{"validate faulty.yml web.yml", exitInput, `^faulty.yml:4:7: .*did you mean "operation"\?\nfaulty.yml:6:15: .*there is no file selector.*\nweb.yml: ok\n$`, `^$`},
+		{"validate doubtful.yml", exitDone, `^warning: doubtful.yml:3:7: .*\ndoubtful.yml: ok\n$`, `^$`},
+		{"validate large.yml", exitInput, `^large.yml: file.selectors a: "/.*" takes the policy beyond \d+ cells; use fewer patterns.*\n$`, `^$`},
+		{"validate missing.yml .", exitInput, `^missing.yml: the file cannot be read: no such file or directory\n.: the file cannot be read: is a directory\n$`, `^$`},
+		{"validate", exitInput, `^$`, `FILE is missing; see cloud-defend policy validate --help`},
+		{"validate --format xml web.yml", exitInput, `^$`, `--format "xml": use text or json`},
+		{"explain web.yml", exitDone, `(?s)^file.responses\[0\]\n  when .*\nCompiled tables\n[^\n]*\n[^\n]*\n[^\n]*bytes: \d+\n$`, `^$`},
+		{"explain --tables web.yml", exitDone, `(?s)^file.responses\[0\]\n.*\nCompiled tables\n.*\n\n.*automat|accept sets.*selector 0 programs: \[container\]`, `^$`},
+		{"explain doubtful.yml", exitDone, `(?s)^file.responses\[0\]\n`, `^warning: doubtful.yml:3:7: `},
+		{"explain faulty.yml", exitInput, `^$`, `^cloud-defend: faulty.yml:4:7: .*\nfaulty.yml:6:15: `},
+		{"explain", exitInput, `^$`, `FILE is missing`},
+		{"explain web.yml cases.yml", exitInput, `^$`, `unexpected argument "cases.yml"`},
+		{"test web.yml cases.yml", exitDone, `(?s)^ok    nobody changes a page\n.*\n4 ok, 0 failed\n$`, `^$`},
+		{"test web.yml failing.yml", exitFailed, `(?s)^FAIL  a page stays \(failing.yml:2\)\n        actions: want alert\|block, got none\n.*\n0 ok, 1 failed\n$`, `^$`},
+		{"test web.yml faulty-cases.yml", exitInput, `^$`, `^cloud-defend: faulty-cases.yml:3:16: .*did you mean "deleteFile"\?\n$`},
+		{"test faulty.yml cases.yml", exitInput, `^$`, `^cloud-defend: faulty.yml:4:7: `},
+		{"test web.yml missing.yml", exitInput, `^$`, `^cloud-defend: missing.yml: the file cannot be read`},
+		{"test web.yml", exitInput, `^$`, `CASES.yml is missing; see cloud-defend policy test --help`},
+		{"tset", exitInput, `^$`, `unexpected argument "tset"`},
+		{"", exitDone, `(?s)^Check, explain and test a policy.*\n  validate `, `^$`},
+	} {
+		code, stdout, stderr := runPolicy(t, strings.Fields(c.args)...)
+		require.Equal(t, c.code, code, "%s: %s%s", c.args, stdout, stderr)
+		require.Regexp(t, c.stdout, stdout, c.args)
+		require.Regexp(t, c.stderr, stderr, c.args)
+	}
+}
+
+func TestPolicyValidateJSON(t *testing.T) {
+	inFolder(t, map[string]string{"faulty.yml": faultyPolicy, "doubtful.yml": doubtful})
+	code, stdout, stderr := runPolicy(t, "validate", "--format", "json", "faulty.yml", "doubtful.yml", "missing.yml")
+	require.Equal(t, exitInput, code)
+	require.Empty(t, stderr)
+	var got []verdictJSON
+	dec := json.NewDecoder(strings.NewReader(stdout))
+	dec.DisallowUnknownFields()
+	require.NoError(t, dec.Decode(&got))
+	require.Len(t, got, 3)
+	require.Equal(t, verdictJSON{
+		File: "faulty.yml", Warnings: []faultJSON{},
+		Faults: []faultJSON{
+			{Line: 4, Column: 7, Key: "file.selectors[0] a: operatoin", Problem: "unknown key", Remedy: `did you mean "operation"?`},
+			{Line: 6, Column: 15, Key: "file.responses[0]: match[0]", Problem: `there is no file selector "b"`, Remedy: `only "a" is allowed here`},
+		},
+	}, got[0])
+	require.True(t, got[1].OK)
+	require.Len(t, got[1].Warnings, 1)
+	require.Equal(t, []faultJSON{{Problem: "the file cannot be read: no such file or directory"}}, got[2].Faults)
+	require.NotContains(t, stdout, "null", "an editor need not tell an empty list from none")
+}
+
+// TestPolicyExamples holds the guide to its word: its policy has no fault, no warning and no part without effect, and
+// its cases see each block and each alert go.
+func TestPolicyExamples(t *testing.T) {
+	p, warnings, err := policy.Parse("web.yml", []byte(examplePolicy))
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+	require.NotNil(t, p.Process)
+	for _, c := range []struct{ old, new, failing string }{
+		{"targetFilePath: [/usr/share/nginx/html/**]", "targetFilePath: [/usr/share/nginx/html/*.html]", ""}, // a fault
+		{"targetFilePath: [/usr/share/nginx/html/**]", "targetFilePath: [/var/www/**]", "nobody changes a page"},
+		{"exclude: [staging]", "exclude: []", "staging may change its pages"},
+		{"actions: [log, alert]", "actions: [log]", "a shell on a terminal is reported"},
+		{"[/usr/share/nginx/html/**]", "[/usr/share/nginx/html/**, /var/**]", "logs are written"},
+	} {
+		inFolder(t, map[string]string{"web.yml": strings.Replace(examplePolicy, c.old, c.new, 1), "cases.yml": exampleCases})
+		code, stdout, _ := runPolicy(t, "test", "web.yml", "cases.yml")
+		if c.failing == "" {
+			require.Equal(t, exitInput, code, c.new)
+			continue
+		}
+		require.Equal(t, exitFailed, code, c.new)
+		require.Contains(t, stdout, "FAIL  "+c.failing+" (")
+		require.Contains(t, stdout, "3 ok, 1 failed\n", c.new)
+	}
+	inFolder(t, map[string]string{"web.yml": examplePolicy})
+	_, stdout, _ := runPolicy(t, "explain", "web.yml")
+	require.Contains(t, stdout, "Changes nothing\n  nothing:")
+}
+
+// TestPolicyGuideIsComplete holds the guide against the language.
+func TestPolicyGuideIsComplete(t *testing.T) {
+	yes, one := true, []string{"a"}
+	all := policy.Selector{
+		ContainerImageFullName: one, ContainerImageName: one, ContainerImageTag: one, KubernetesClusterID: one, KubernetesClusterName: one,
+		KubernetesNamespace: one, KubernetesPodName: one, KubernetesPodLabel: one, TargetFilePath: one, IgnoreVolumeMounts: true,
+		IgnoreVolumeFiles: true, ProcessExecutable: one, ProcessName: one, SessionLeaderInteractive: &yes,
+	}
+	for _, c := range all.Conditions() {
+		require.Regexp(t, `(?m)^  (\w+, )*`+c.Key+`\b`, policyGuide)
+	}
+	for _, typ := range policy.Types {
+		for _, op := range typ.Operations() {
+			require.Regexp(t, `\b`+typ.OperationName(op)+`\b`, policyGuide)
+		}
+	}
+	require.Contains(t, policyGuide, examplePolicy)
+	require.Contains(t, casesGuide, exampleCases)
+	for _, guide := range []string{policyGuide, casesGuide} {
+		for _, line := range strings.Split(guide, "\n") {
+			require.LessOrEqual(t, len(line), 80, line)
+		}
+	}
+}
+
+// TestPolicyToStartFrom explains the policy that the repository offers.
+func TestPolicyToStartFrom(t *testing.T) {
+	code, stdout, stderr := runPolicy(t, "explain", "../../deploy/policy.yml")
+	require.Equal(t, exitDone, code)
+	require.Empty(t, stderr)
+	require.Contains(t, stdout, "Changes nothing\n  nothing:")
+}
