@@ -126,7 +126,8 @@ A case:
               tag 1.27. "container: unknown" is one that has just started, of
               which the image is not known yet: block lets pass what it would
               not refuse in every container
-  operation   one, as in a selector
+  operation   one, as in a selector. A rename is two: deleteFile of the old
+              path, and what happens at the new one
   path        of a file operation: the file
   mounted     of a file operation: volume, when the file is on a mounted volume,
               or file, when it is mounted itself

@@ -83,3 +83,28 @@ func TestConditions(t *testing.T) {
 	require.Equal(t, []Condition{{"ignoreVolumeFiles", []string{"true"}}}, s.Conditions())
 	require.Empty(t, (&Selector{Operations: []Operation{Fork}}).Conditions())
 }
+
+// FuzzParseCases: whatever the text, there are faults or cases, and a case is fit to be played.
+func FuzzParseCases(f *testing.F) {
+	files, err := filepath.Glob("testdata/cases/*.yml")
+	require.NoError(f, err)
+	require.NotEmpty(f, files)
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		require.NoError(f, err)
+		f.Add(text)
+	}
+	pol, _, err := Parse("p", []byte("process:\n  selectors: [{name: shells, operation: [exec]}]\n  responses: [{match: [shells], actions: [log]}]\n"))
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		cases, _, err := ParseCases("c", text, pol)
+		require.Equal(t, err == nil, cases != nil)
+		for _, c := range cases {
+			require.NotEmpty(t, c.Name)
+			require.NotEmpty(t, c.Path)
+			require.True(t, strings.HasPrefix(c.Path, "/"))
+			require.True(t, c.Selectors != nil || c.Actions != nil)
+			require.Positive(t, c.Line)
+		}
+	})
+}
