@@ -26,7 +26,8 @@ var (
 	modifications = []policy.Operation{policy.ModifyExecutable, policy.ModifyFile}
 )
 
-// hooks lists every place where an operation is judged.
+// hooks lists every place where an operation is judged. A creation needs file_open besides path_mknod, because open(2)
+// may come to the latter before it is known whether the file exists, and only the former tells.
 var hooks = [...]Hook{
 	{
 		Function: "file_open", Sees: "a file is opened for writing, or was created by the open",
