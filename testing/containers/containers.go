@@ -132,7 +132,7 @@ func rootFiles(ctx context.Context, busybox, build string) (map[string]image.Fil
 		"/etc/app.conf": image.Text("colour = blue\n"),
 		"/tmp":          {Mode: fs.ModeDir | fs.ModeSticky | 0o777},
 	}
-	for _, dir := range []string{"/root", "/srv", "/usr/bin", "/var/log", "/proc", "/sys", "/dev"} {
+	for _, dir := range []string{"/root", "/srv/mark", "/usr/bin", "/var/log", "/proc", "/sys", "/dev"} {
 		files[dir] = image.File{Mode: fs.ModeDir | 0o755}
 	}
 	var err error
@@ -140,7 +140,8 @@ func rootFiles(ctx context.Context, busybox, build string) (map[string]image.Fil
 		return nil, err
 	}
 	for _, name := range strings.Fields(applets) {
-		files["/bin/"+name] = image.Link("busybox")
+		// not symbolic links: a process of the applet is then called like it
+		files["/bin/"+name] = image.File{SameAs: "/bin/busybox"}
 	}
 	files[Actor], err = program(ctx, build, "actor")
 	return files, err

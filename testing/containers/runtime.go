@@ -131,8 +131,18 @@ func (r *Runtime) connect(ctx context.Context) error {
 		return err
 	}
 	r.conn, r.cri, r.images = conn, cri.NewRuntimeServiceClient(conn), cri.NewImageServiceClient(conn)
-	if _, err := r.cri.Version(ctx, &cri.VersionRequest{}, grpc.WaitForReady(true)); err != nil {
-		return errors.Join(err, context.Cause(ctx))
+	return r.answers(ctx)
+}
+
+// answers waits until the CRI answers: for a moment after the socket is there it says that it is not ready yet.
+func (r *Runtime) answers(ctx context.Context) error {
+	var last error
+	err := poll(ctx, func() (bool, error) {
+		_, last = r.cri.Version(ctx, &cri.VersionRequest{}, grpc.WaitForReady(true))
+		return last == nil, nil
+	})
+	if err != nil {
+		return errors.Join(err, last)
 	}
 	return nil
 }
@@ -187,8 +197,9 @@ func (r *Runtime) Restart(ctx context.Context, log io.Writer) error {
 	if err := r.launch(log); err != nil {
 		return err
 	}
-	_, err := r.cri.Version(ctx, &cri.VersionRequest{}, grpc.WaitForReady(true))
-	return err
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return r.answers(ctx)
 }
 
 // Close ends containerd and whatever runs in its pods.

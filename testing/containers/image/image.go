@@ -9,6 +9,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -25,8 +26,10 @@ import (
 type File struct {
 	// Mode has the type and the permissions, as in fs.FileMode.
 	Mode fs.FileMode
-	// Content is that of a regular file, or the target of a link.
+	// Content is that of a regular file, or the target of a symbolic link.
 	Content []byte
+	// SameAs is the absolute path of the file that this is one more name of; the rest is then that file's.
+	SameAs string
 }
 
 // Image is a root file system of one layer and the names that it goes by.
@@ -127,7 +130,10 @@ func (img Image) layer() ([]byte, error) {
 	for name := range files {
 		names = append(names, name)
 	}
-	slices.Sort(names) // a folder sorts before what is in it
+	slices.SortFunc(names, func(a, b string) int {
+		// a folder sorts before what is in it, and a file comes before its other names
+		return cmp.Or(cmp.Compare(files[a].SameAs, files[b].SameAs), cmp.Compare(a, b))
+	})
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
 	for _, name := range names {
@@ -141,6 +147,8 @@ func (img Image) layer() ([]byte, error) {
 func put(w *tar.Writer, name string, f File) error {
 	h := &tar.Header{Name: name, Mode: int64(f.Mode.Perm()), Typeflag: tar.TypeReg, Size: int64(len(f.Content))}
 	switch {
+	case f.SameAs != "":
+		h.Typeflag, h.Linkname = tar.TypeLink, f.SameAs[1:]
 	case f.Mode.IsDir():
 		h.Typeflag, h.Size, h.Name = tar.TypeDir, 0, name+"/"
 	case f.Mode&fs.ModeSymlink != 0:
@@ -172,6 +180,3 @@ func Program(at string) (File, error) {
 
 // Text is an ordinary file that everyone may read.
 func Text(content string) File { return File{Mode: 0o644, Content: []byte(content)} }
-
-// Link is a symbolic link to target.
-func Link(target string) File { return File{Mode: fs.ModeSymlink | 0o777, Content: []byte(target)} }

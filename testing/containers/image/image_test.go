@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,8 +38,9 @@ func TestWrite(t *testing.T) {
 	web := Image{
 		Names: []string{"docker.io/library/web:1.0", "docker.io/library/trusted:1.0"}, Command: []string{"/bin/sh"},
 		Files: map[string]File{
-			"/bin/tool": {Mode: 0o755, Content: []byte("elf")}, "/bin/sh": Link("tool"),
-			"/tmp": {Mode: fs.ModeDir | fs.ModeSticky | 0o777}, "/etc/a/b": Text("text"),
+			"/bin/tool": {Mode: 0o755, Content: []byte("elf")}, "/bin/sh": {Mode: fs.ModeSymlink | 0o777, Content: []byte("tool")},
+			"/bin/a": {SameAs: "/bin/tool"},
+			"/tmp":   {Mode: fs.ModeDir | fs.ModeSticky | 0o777}, "/etc/a/b": Text("text"),
 		},
 	}
 	twin := web
@@ -76,6 +78,8 @@ func TestWrite(t *testing.T) {
 	require.Equal(t, "text", contents["etc/a/b"])
 	require.Equal(t, int64(0o755), headers["bin/tool"].Mode)
 	require.Equal(t, "tool", headers["bin/sh"].Linkname)
+	require.Equal(t, "bin/tool", headers["bin/a"].Linkname)
+	require.Less(t, strings.Index(layer, "bin/tool\x00"), strings.Index(layer, "bin/a\x00"), "a name before its file")
 	require.Equal(t, int64(0o1777), headers["tmp/"].Mode)
 	require.Contains(t, headers, "etc/a/")
 }
