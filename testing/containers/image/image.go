@@ -137,7 +137,11 @@ func (img Image) layer() ([]byte, error) {
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
 	for _, name := range names {
-		if err := put(w, name[1:], files[name]); err != nil {
+		f := files[name]
+		if f.SameAs != "" {
+			f.Mode = files[f.SameAs].Mode // which unpacking sets once more
+		}
+		if err := put(w, name[1:], f); err != nil {
 			return nil, err
 		}
 	}

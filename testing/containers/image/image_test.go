@@ -79,6 +79,7 @@ func TestWrite(t *testing.T) {
 	require.Equal(t, int64(0o755), headers["bin/tool"].Mode)
 	require.Equal(t, "tool", headers["bin/sh"].Linkname)
 	require.Equal(t, "bin/tool", headers["bin/a"].Linkname)
+	require.Equal(t, int64(0o755), headers["bin/a"].Mode)
 	require.Less(t, strings.Index(layer, "bin/tool\x00"), strings.Index(layer, "bin/a\x00"), "a name before its file")
 	require.Equal(t, int64(0o1777), headers["tmp/"].Mode)
 	require.Contains(t, headers, "etc/a/")
