@@ -123,7 +123,8 @@ func (s *stage) swap(ctx context.Context) error {
 // try runs a shell's command in a container, shows what it says and adds a row to the table.
 func (s *stage) try(ctx context.Context, c *containers.Container, command string, a attempt) error {
 	s.out.say("%s$ %s", c.Name, command)
-	out, err := c.Exec(ctx, "/bin/sh", "-c", command)
+	// Without a word after it, the shell would turn itself into the last program and be missing from its lineage.
+	out, err := c.Exec(ctx, "/bin/sh", "-c", command+"; exit")
 	if err != nil {
 		return err
 	}
