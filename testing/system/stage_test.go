@@ -66,7 +66,26 @@ func onStage(t *testing.T) *stage {
 		shared, err = setUp(t.Context())
 		require.NoError(t, err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			logProcesses(t)
+		}
+	})
 	return shared
+}
+
+// logProcesses says what every process of the machine waits for: a runtime that stands still says nothing itself.
+func logProcesses(t *testing.T) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		stack, _ := os.ReadFile(filepath.Join(filepath.Dir(stat), "stack"))
+		if err == nil && len(stack) > 0 { // it has not ended meanwhile
+			t.Logf("%.60s\n%s", text, stack)
+		}
+	}
 }
 
 func setUp(ctx context.Context) (*stage, error) {
