@@ -19,6 +19,7 @@ import (
 	"github.com/elastic/cloud-defend/testing/bpfgen"
 	"github.com/elastic/cloud-defend/testing/check"
 	"github.com/elastic/cloud-defend/testing/debian"
+	"github.com/elastic/cloud-defend/testing/demo"
 	"github.com/elastic/cloud-defend/testing/suite"
 )
 
@@ -28,6 +29,11 @@ func Build(ctx context.Context) error {
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
+}
+
+// Demo shows what cloud-defend does, in real containers under a real kernel.
+func Demo(ctx context.Context) error {
+	return demo.Run(ctx, os.Stdout)
 }
 
 // Unit runs the tests that need no kernel.
