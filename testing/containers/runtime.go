@@ -99,7 +99,9 @@ func (r *Runtime) configure() error {
 // launch starts containerd with what it starts itself, the shims and runc, to be found beside it.
 func (r *Runtime) launch(log io.Writer) error {
 	bin := filepath.Join(r.root, "bin")
-	r.daemon = exec.Command(filepath.Join(bin, "containerd"), "--config", filepath.Join(r.root, "config.toml"), "--log-level", "error")
+	// It ends by Stop: when a context does, there are containers to remove first.
+	r.daemon = exec.CommandContext(context.Background(), filepath.Join(bin, "containerd"),
+		"--config", filepath.Join(r.root, "config.toml"), "--log-level", "error")
 	r.daemon.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
 	r.daemon.Stdout, r.daemon.Stderr = log, log
 	r.daemon.WaitDelay = time.Second // shims outlive it and hold its output
