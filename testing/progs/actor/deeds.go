@@ -142,7 +142,7 @@ func fork(string) error {
 	}
 	if pid == 0 {
 		for {
-			syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
+			_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
 		}
 	}
 	return wait(int(pid))
