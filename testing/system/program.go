@@ -57,7 +57,7 @@ func Start(o Options) (*Program, error) {
 		return nil, err
 	}
 	args := append([]string{"run", "--policy", p.policy, "--output", p.documents.path}, o.Args...)
-	p.cmd = exec.Command(o.Binary, args...)
+	p.cmd = exec.CommandContext(context.Background(), o.Binary, args...) // it ends by Stop, with a summary
 	p.cmd.Stdout = o.Stdout
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
