@@ -14,18 +14,18 @@ import (
 	"github.com/elastic/cloud-defend/testing/system"
 )
 
-// fileAlert is a document about a file.
-func fileAlert(container, action, path, outcome string, types ...string) system.Document {
+// fileAlert is a document about a file in container 1.
+func fileAlert(action, path, outcome string, types ...string) system.Document {
 	var d system.Document
-	d.Container.ID, d.File.Path = container, path
+	d.Container.ID, d.File.Path = "1", path
 	d.Event.Kind, d.Event.Action, d.Event.Type, d.Event.Outcome, d.Event.ID = "alert", action, types, outcome, "id-"+path
 	return d
 }
 
 func TestFaults(t *testing.T) {
-	denied := fileAlert("1", "open", "/etc/passwd", "failure", "change", "denied")
-	done := fileAlert("1", "open", "/etc/passwd", "success", "change")
-	other := fileAlert("1", "deletion", "/etc/passwd", "failure", "deletion", "denied")
+	denied := fileAlert("open", "/etc/passwd", "failure", "change", "denied")
+	done := fileAlert("open", "/etc/passwd", "success", "change")
+	other := fileAlert("deletion", "/etc/passwd", "failure", "deletion", "denied")
 	for name, c := range map[string]struct {
 		a    attempt
 		want string
@@ -55,13 +55,13 @@ func TestAssign(t *testing.T) {
 		{container: "2", wantAnswer: allowed, answer: allowed, wantPath: "/etc/passwd"},
 	}}
 	denied := []string{"change", "denied"}
-	s.assign([]system.Document{fileAlert("1", "open", "/etc/passwd", "failure", denied...), fileAlert("1", "open", "/x", "failure", denied...)})
+	s.assign([]system.Document{fileAlert("open", "/etc/passwd", "failure", denied...), fileAlert("open", "/x", "failure", denied...)})
 	s.attempts = append(s.attempts, &attempt{container: "1", wantAnswer: allowed, answer: allowed, wantPath: "/etc/passwd"})
 	var out strings.Builder
 	require.Zero(t, table(&out, s.attempts))
 	require.Contains(t, out.String(), "open          change+denied  /etc/passwd  id-/etc/passwd  ok")
 
-	s.assign([]system.Document{fileAlert("1", "open", "/etc/passwd", "failure", denied...)})
+	s.assign([]system.Document{fileAlert("open", "/etc/passwd", "failure", denied...)})
 	out.Reset()
 	require.Equal(t, 1, table(&out, s.attempts))
 	require.Contains(t, out.String(), "WRONG: should leave no document")
