@@ -39,7 +39,7 @@ struct {
 	__type(value, __u64);
 } nested SEC(".maps");
 
-/* Root mounts seen with tasks of a known container. First come, first kept. */
+/* Root mounts seen with tasks of a known container. First come, first kept, while it lives. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
@@ -179,14 +179,18 @@ static __noinline void scope_resolve(const struct policy *p, __u32 type, struct 
 	scope->may = ~0ULL;
 }
 
-/* Remembers the current task's root as its container's. */
+/* Remembers the current task's root as its container's, unless it is another's. */
 static __always_inline void scope_learn_root(__u64 container)
 {
 	struct root_key root;
+	__u64 *owner;
 
 	task_root((void *)bpf_get_current_task(), &root);
-	if (!is_host_root(&root))
-		bpf_map_update_elem(&roots, &root, &container, BPF_NOEXIST);
+	if (is_host_root(&root))
+		return;
+	owner = bpf_map_lookup_elem(&roots, &root);
+	if (!owner || !bpf_map_lookup_elem(&containers, owner))
+		bpf_map_update_elem(&roots, &root, &container, BPF_ANY);
 }
 
 /* Finds init above the current task and takes its root for the host's. */

@@ -8,6 +8,7 @@
 #define CLOUD_DEFEND_DECIDE_H
 
 #define NO_OPERATION MAX_OPERATIONS
+#define REFUSE_BLIND (~0U) /* for the index of a scratch slot */
 
 volatile struct selftest canary;
 
@@ -81,6 +82,9 @@ __noinline int path_evaluate(__u32 index, __u32 type, __u32 operation)
 	if (flags & PATH_UNRESOLVED) {
 		count(COUNT_UNRESOLVED);
 		must &= t->no_path;
+	} else if (flags & PATH_INTERNAL) { /* no path, so none that a selector names */
+		may &= t->no_path;
+		must = may;
 	} else if (may & s->may & ~t->no_path) {
 		s->state = t->path_start;
 		automaton_path(s, p, index);
@@ -137,8 +141,19 @@ static __always_inline bool record_fired(const struct scratch *s)
 	return s->record.log | s->record.alert | s->record.block;
 }
 
+/* Whether a blocking response names one of the selectors. */
+static __always_inline bool may_block(const struct ruletable *t, __u64 selectors)
+{
+	for (__u32 r = 0; r < MAX_RESPONSES; r++)
+		if ((t->block >> r & 1) && (t->match[r] & selectors))
+			return true;
+	return false;
+}
+
 /*
- * Claims scratch memory and judges the request. NULL: nothing fired. The
+ * Claims scratch memory and judges the request. NULL: nothing fired, or no slot
+ * was free; then *index is REFUSE_BLIND if a response could refuse the operation,
+ * whose path nobody knows: who fills the slots is the attacker's choice. The
  * policy can change once between the steps, never twice: a swap waits for
  * every program that began before it.
  */
@@ -149,6 +164,7 @@ static __noinline struct scratch *decide(const struct request *q, __u32 *index)
 	struct policy *p;
 	__u64 selectors;
 
+	*index = 0;
 	for (int attempt = 0; attempt < 2; attempt++) {
 		p = policy_current();
 		if (!p)
@@ -160,8 +176,14 @@ static __noinline struct scratch *decide(const struct request *q, __u32 *index)
 		if (scope.state == SCOPE_HOST || !(selectors & scope.may))
 			return 0;
 		s = scratch_claim(index);
-		if (!s)
+		if (!s) {
+			if (may_block(&p->tables[q->type & (RULE_TYPES - 1)],
+				      selectors & scope.must)) {
+				count(COUNT_BLIND);
+				*index = REFUSE_BLIND;
+			}
 			return 0;
+		}
 		s->must = scope.must;
 		s->may = scope.may;
 		s->revision = p->revision;
@@ -215,26 +237,6 @@ static __always_inline bool decide_refuse(struct scratch *s)
 	return true;
 }
 
-/* Climbs and appends a path; its flags go to *flags, its length is returned. */
-static __always_inline __u32 string_path(struct scratch *s, __u32 index, struct vfsmount *mnt,
-					 struct dentry *dentry, __u8 *flags)
-{
-	__u32 len;
-
-	walk_start(s, mnt, dentry);
-	path_climb(index);
-	len = path_append(index);
-	*flags = s->path_flags;
-	return len;
-}
-
-static __always_inline __u32 string_file(struct scratch *s, __u32 index, struct file *file,
-					 __u8 *flags)
-{
-	return string_path(s, index, BPF_CORE_READ(file, f_path.mnt),
-			   BPF_CORE_READ(file, f_path.dentry), flags);
-}
-
 /* The running image of a task, NULL for a kernel thread. */
 static __always_inline struct file *task_exe(struct task_struct *task)
 {
@@ -242,24 +244,5 @@ static __always_inline struct file *task_exe(struct task_struct *task)
 
 	return mm ? BPF_CORE_READ(mm, exe_file) : 0;
 }
-
-/*
- * A hook's two programs around one body, on_<id>: lsm/ where BPF LSM is in the
- * kernel's list, and fmod_ret/ on the wrapper that calls the security modules
- * where it is not. The loader keeps the one that the self-test saw refuse.
- */
-#define UNWRAP(...) __VA_ARGS__
-
-#define DECIDE(hook, call, id, params, args) \
-	SEC("lsm/" #hook)                    \
-	int BPF_PROG(l_##id, UNWRAP params)  \
-	{                                    \
-		return on_##id args;         \
-	}                                    \
-	SEC("fmod_ret/" #call)               \
-	int BPF_PROG(m_##id, UNWRAP params)  \
-	{                                    \
-		return on_##id args;         \
-	}
 
 #endif

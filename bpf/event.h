@@ -124,6 +124,7 @@ static __noinline void event_submit(struct scratch *s, bool alert)
 	size = sizeof(s->record) + used;
 	s->record.size = size;
 	if (alert) {
+		s->record.events_before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 		count(bpf_ringbuf_output(&alerts, &s->record, size, 0) ? COUNT_LOST_ALERTS :
 									 COUNT_ALERTS);
 		return;

@@ -99,7 +99,9 @@ static __always_inline int file_decide(const struct request *q, __u32 flags)
 	__u32 index;
 
 	s = decide(q, &index);
-	return s ? file_report(s, index, q, flags) : 0;
+	if (!s)
+		return index == REFUSE_BLIND ? -EPERM : 0;
+	return file_report(s, index, q, flags);
 }
 
 /*
@@ -150,17 +152,23 @@ static __always_inline int on_open(struct file *file)
 
 	if (canary_sings(HOOK_FILE_OPEN))
 		return -EPERM;
-	if (!(mode & FMODE_WRITE) && !(mode & FMODE_CREATED))
+	if (!(mode & FMODE_WRITE) && !(flags & O_CREAT))
+		return 0;
+	q.mnt = BPF_CORE_READ(file, f_path.mnt);
+	q.dentry = BPF_CORE_READ(file, f_path.dentry);
+	/*
+	 * Until 6.5 an overlay opens the file of a layer under the path that
+	 * the caller used; the caller's own open was judged.
+	 */
+	if (inode != dentry_inode(q.dentry))
 		return 0;
 	if (mode & FMODE_CREATED) {
 		creation_settle(OUTCOME_SUCCESS);
 		return 0; /* path_mknod judged it */
 	}
 	creation_settle(OUTCOME_VOID);
-	if ((flags & __O_TMPFILE) || is_stream(inode))
+	if (!(mode & FMODE_WRITE) || (flags & __O_TMPFILE) || is_stream(inode))
 		return 0;
-	q.mnt = BPF_CORE_READ(file, f_path.mnt);
-	q.dentry = BPF_CORE_READ(file, f_path.dentry);
 	q.mode = inode_mode(inode);
 	q.operation = op_modify(q.mode);
 	ret = file_decide(&q, 0);
@@ -236,12 +244,11 @@ static __always_inline int on_chmod(const struct path *path, umode_t mode)
 
 /*
  * path_rename: the new name comes into being, or its file is replaced, and the
- * old name goes. One event for both ends. The flags argument came with 5.19
- * (100f59d96405); before, an exchange calls the hook a second time with the
- * ends swapped.
+ * old name goes. One event for both ends. An exchange replaces both.
  */
 static __always_inline int on_rename(const struct path *old_dir, struct dentry *old,
-				     const struct path *new_dir, struct dentry *new)
+				     const struct path *new_dir, struct dentry *new,
+				     unsigned int flags)
 {
 	umode_t mode = inode_mode(dentry_inode(old));
 	struct inode *replaced = dentry_inode(new);
@@ -263,6 +270,8 @@ static __always_inline int on_rename(const struct path *old_dir, struct dentry *
 		q.operation = op_modify(inode_mode(replaced));
 	else
 		q.operation = op_create(mode);
+	if (flags & RENAME_EXCHANGE)
+		q.from_operation = op_modify(mode);
 	return file_decide(&q, 0);
 }
 
@@ -306,28 +315,46 @@ static __always_inline int on_unlink(const struct path *dir, struct dentry *dent
 	return file_decide(&q, 0);
 }
 
-/* clang-format off: it takes "struct file *file" for a product */
+/*
+ * Since 5.19 (100f59d96405) the module's hook has the flags of the call, as the
+ * wrapper always had. Before, an exchange calls the hook once for each end.
+ */
+const volatile bool rename_has_flags;
+
+SEC("lsm/path_rename")
+int BPF_PROG(l_rename, const struct path *old_dir, struct dentry *old, const struct path *new_dir,
+	     struct dentry *new)
+{
+	return on_rename(old_dir, old, new_dir, new, rename_has_flags ? ctx[4] : 0);
+}
+
+SEC("fmod_ret/security_path_rename")
+int BPF_PROG(m_rename, const struct path *old_dir, struct dentry *old, const struct path *new_dir,
+	     struct dentry *new, unsigned int flags)
+{
+	return on_rename(old_dir, old, new_dir, new, flags);
+}
+
+/* The formatter takes "struct file *file" for a product here. */
+/* clang-format off */
 DECIDE(path_mknod, security_path_mknod, mknod,
        (const struct path *dir, struct dentry *dentry, umode_t mode), (dir, dentry, mode))
-DECIDE(file_open, security_file_open, open, (struct file * file), (file))
+DECIDE(file_open, security_file_open, open, (struct file *file), (file))
 DECIDE(path_truncate, security_path_truncate, truncate, (const struct path *path), (path))
-DECIDE(file_truncate, security_file_truncate, ftruncate, (struct file * file), (file))
+DECIDE(file_truncate, security_file_truncate, ftruncate, (struct file *file), (file))
 DECIDE(path_chmod, security_path_chmod, chmod, (const struct path *path, umode_t mode),
        (path, mode))
-DECIDE(path_rename, security_path_rename, rename,
-       (const struct path *old_dir, struct dentry *old, const struct path *new_dir,
-	struct dentry *new),
-       (old_dir, old, new_dir, new))
 DECIDE(path_link, security_path_link, link,
-       (struct dentry * old, const struct path *new_dir, struct dentry *new), (old, new_dir, new))
-DECIDE(path_unlink, security_path_unlink, unlink, (const struct path *dir, struct dentry *dentry),
-       (dir, dentry))
+       (struct dentry *old, const struct path *new_dir, struct dentry *new), (old, new_dir, new))
+DECIDE(path_unlink, security_path_unlink, unlink,
+       (const struct path *dir, struct dentry *dentry), (dir, dentry))
 /* clang-format on */
 
 /*
  * The end of open(2), for creations that path_mknod could not tell from opens
  * of an existing file: with our own error, the name did not exist and was
- * refused; with any other, nothing happened.
+ * refused; with any other nothing was created, and whether the name existed is
+ * not known.
  */
 SEC("fexit/do_filp_open")
 int BPF_PROG(x_open, int dfd, struct filename *name, const struct open_flags *op, long ret)
@@ -337,6 +364,6 @@ int BPF_PROG(x_open, int dfd, struct filename *name, const struct open_flags *op
 
 	if (!pending)
 		return 0;
-	creation_settle(pending->block && ret == -EPERM ? OUTCOME_REFUSED : OUTCOME_UNKNOWN);
+	creation_settle(pending->block && ret == -EPERM ? OUTCOME_REFUSED : OUTCOME_VOID);
 	return 0;
 }

@@ -36,9 +36,9 @@ enum bpf_map_type {
 
 enum {
 	BPF_ANY = 0,
-	BPF_NOEXIST = 1,
 	BPF_F_NO_PREALLOC = 1,
 	BPF_F_MMAPABLE = 1 << 10,
+	BPF_RB_PROD_POS = 3,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -103,7 +103,6 @@ struct qstr {
 
 struct super_block {
 	__u32 s_dev;
-	unsigned long s_flags;
 	unsigned long s_magic;
 };
 
@@ -240,11 +239,11 @@ struct pt_regs___arm64 {
 #define S_IFCHR 0020000
 #define S_IFDIR 0040000
 #define EPERM 1
+#define O_CREAT 0100
 #define O_TRUNC 01000
 #define __O_TMPFILE 020000000
 #define FMODE_WRITE 0x2
 #define FMODE_CREATED 0x100000
 #define RENAME_EXCHANGE 2
-#define SB_NOUSER (1UL << 31)
 
 #endif

@@ -58,6 +58,7 @@ static __always_inline void creation_settle(__u32 outcome)
 		r->kind = KIND_SETTLE;
 		r->outcome = outcome;
 		r->time = pending->time;
+		r->events_before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 		r->task.tid = id;
 		bpf_ringbuf_submit(r, 0);
 	} else {

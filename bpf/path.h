@@ -39,6 +39,7 @@ static __always_inline void walk_start(struct scratch *s, struct vfsmount *mnt,
 	walk_enter_mount(s, m);
 	s->first_mount = s->top_mount = (__u64)m;
 	s->depth = s->length = s->path_flags = 0;
+	s->names[0] = 0; /* what a rule on the name sees of "/" */
 }
 
 /* Mounts that a runtime makes for the system, not a user for his data. */
@@ -150,23 +151,24 @@ static __always_inline int climb_step(volatile struct scratch *s)
 		link.name.name = BPF_CORE_READ(dentry, d_name.name);
 	}
 	depth = s->depth;
-	if (link.parent == dentry || depth >= MAX_COMPONENTS) {
-		/*
-		 * Not connected to the mount's root, or too deep. An overlay
-		 * copies a file up through its work directory, which lies
-		 * beside the root of the mount that it uses for that.
-		 */
-		m = (void *)s->mount;
-		s->path_flags |= is_internal_mount(m) ? PATH_INTERNAL : PATH_UNRESOLVED;
-		return 1;
+	if (depth < MAX_COMPONENTS) {
+		len = (link.name.hash_len >> 32) & 0xff;
+		s->names[depth & (MAX_COMPONENTS - 1)] =
+			((__u64)link.name.name & ~NAME_TOP) | (__u64)len << 56;
+		s->depth = depth + 1;
+		s->length += len + 1;
+		s->dentry = (__u64)link.parent;
+		if (link.parent != dentry)
+			return 0;
 	}
-	len = (link.name.hash_len >> 32) & 0xff;
-	s->names[depth & (MAX_COMPONENTS - 1)] =
-		((__u64)link.name.name & ~NAME_TOP) | (__u64)len << 56;
-	s->depth = depth + 1;
-	s->length += len + 1;
-	s->dentry = (__u64)link.parent;
-	return 0;
+	/*
+	 * Too deep, or not connected to the mount's root: a memfd, or a file
+	 * that an overlay copies up, which it does through its work directory
+	 * beside the root of the mount that it uses for that.
+	 */
+	m = (void *)s->mount;
+	s->path_flags |= is_internal_mount(m) ? PATH_INTERNAL : PATH_UNRESOLVED;
+	return 1;
 }
 
 __noinline int path_climb_stride(__u32 index)
@@ -197,64 +199,6 @@ __noinline int path_climb(__u32 index)
 	if (s)
 		s->path_flags |= PATH_UNRESOLVED;
 	return 0;
-}
-
-/* Appends the names from s->next down to the leaf. Returns 1 at the end. */
-__noinline int path_append_stride(__u32 index)
-{
-	volatile struct scratch *s = scratch_at(index);
-	__u32 at, len, next;
-	__u64 name;
-
-	if (!s)
-		return 1;
-	for (__u32 i = 0; i < STRIDE; i++) {
-		next = s->next;
-		at = s->used;
-		if (!next || at >= MAX_DATA)
-			return 1;
-		s->next = next - 1;
-		name = s->names[(next - 1) & (MAX_COMPONENTS - 1)];
-		len = name >> 56;
-		if (s->left > MAX_PATH) {
-			s->left -= len + 1;
-			s->path_flags |= PATH_TRUNCATED;
-			continue;
-		}
-		at &= MAX_DATA - 1;
-		s->data[at] = '/';
-		bpf_probe_read_kernel((void *)&s->data[at + 1], len & 0xff,
-				      (void *)(name | NAME_TOP));
-		s->used = at + 1 + len;
-	}
-	return 0;
-}
-
-/*
- * Appends the path that was climbed last to the record's strings and returns
- * its length. A path longer than MAX_PATH keeps its tail.
- */
-__noinline int path_append(__u32 index)
-{
-	volatile struct scratch *s = scratch_at(index);
-	__u32 start;
-
-	if (!s)
-		return 0;
-	start = s->used;
-	if (start >= MAX_DATA)
-		return 0;
-	s->left = s->length;
-	s->next = s->depth;
-	if (!s->depth) {
-		s->data[start & (MAX_DATA - 1)] = '/';
-		s->used = start + 1;
-		return 1;
-	}
-	for (__u32 i = 0; i < MAX_COMPONENTS / STRIDE; i++)
-		if (path_append_stride(index))
-			break;
-	return s->used - start;
 }
 
 #endif

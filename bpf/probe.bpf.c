@@ -12,11 +12,13 @@
 #include "compat.h"
 #include "event.h"
 #include "path.h"
+#include "pathstring.h"
 #include "rules.h"
 #include "cgroup.h"
 #include "task.h"
 #include "decide.h"
 #include "open.h"
+#include "hook.h"
 
 #include "file.bpf.c"
 #include "process.bpf.c"

@@ -6,7 +6,10 @@
  * adds verdicts to those of containers. Threads are not processes here.
  */
 
-/* The fork or exec of a container's process, judged by the image at path. */
+/*
+ * The fork or exec of a container's process, judged by its image. Sets *s where
+ * something fired; else the return value is the verdict.
+ */
 static __always_inline int process_decide(struct request *q, struct file *image, __u32 *index,
 					  struct scratch **s)
 {
@@ -15,7 +18,7 @@ static __always_inline int process_decide(struct request *q, struct file *image,
 	q->mnt = BPF_CORE_READ(image, f_path.mnt);
 	q->dentry = BPF_CORE_READ(image, f_path.dentry);
 	*s = decide(q, index);
-	return *s != 0;
+	return *s ? 0 : (*index == REFUSE_BLIND ? -EPERM : 0);
 }
 
 /* argv that an execve was called with, of a task that has not changed image. */
@@ -94,6 +97,7 @@ static __always_inline int on_fork(struct task_struct *child, unsigned long flag
 	struct scratch *s = 0;
 	struct policy *p;
 	__u32 index;
+	int ret;
 
 	if (flags & CLONE_THREAD)
 		return 0;
@@ -102,9 +106,8 @@ static __always_inline int on_fork(struct task_struct *child, unsigned long flag
 	p = policy_current();
 	if (!p || !p->tables[RULES_PROCESS].block)
 		return 0;
-	if (!process_decide(&q, task_exe(task), &index, &s) || !s)
-		return 0;
-	return process_refuse(s, index, &q, false);
+	ret = process_decide(&q, task_exe(task), &index, &s);
+	return s ? process_refuse(s, index, &q, false) : ret;
 }
 
 /*
@@ -125,21 +128,22 @@ static __always_inline int on_exec(struct linux_binprm *bprm)
 	struct scratch *s = 0;
 	struct policy *p;
 	__u32 index;
+	int ret;
 
 	if (canary_sings(HOOK_BPRM_CHECK))
 		return -EPERM;
 	p = policy_current();
 	if (!p || !p->tables[RULES_PROCESS].block)
 		return 0;
-	if (!process_decide(&q, file, &index, &s) || !s)
-		return 0;
-	return process_refuse(s, index, &q, true);
+	ret = process_decide(&q, file, &index, &s);
+	return s ? process_refuse(s, index, &q, true) : ret;
 }
 
-/* clang-format off: it takes "struct file *file" for a product */
-DECIDE(task_alloc, security_task_alloc, fork, (struct task_struct * child, unsigned long flags),
+/* The formatter takes "struct file *file" for a product here. */
+/* clang-format off */
+DECIDE(task_alloc, security_task_alloc, fork, (struct task_struct *child, unsigned long flags),
        (child, flags))
-DECIDE(bprm_check_security, security_bprm_check, exec, (struct linux_binprm * bprm), (bprm))
+DECIDE(bprm_check_security, security_bprm_check, exec, (struct linux_binprm *bprm), (bprm))
 /* clang-format on */
 
 /*
@@ -152,7 +156,8 @@ static __always_inline struct scratch *lifecycle_begin(struct request *q, struct
 {
 	struct scratch *s = 0;
 
-	if (process_decide(q, image, index, &s) && s) {
+	process_decide(q, image, index, &s);
+	if (s) {
 		/* allowed to happen, so nothing here was refused */
 		s->record.block = 0;
 		return s;
@@ -180,9 +185,9 @@ static __always_inline struct scratch *lifecycle_begin(struct request *q, struct
  */
 static __always_inline void lifecycle_submit(struct scratch *s)
 {
+	event_submit(s, false);
 	if (s->record.alert)
 		event_submit(s, true);
-	event_submit(s, false);
 	scratch_release(s);
 }
 

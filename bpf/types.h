@@ -153,6 +153,7 @@ enum counter {
 	COUNT_UNRESOLVED, /* the walk did not reach the root, path taken as matching */
 	COUNT_STALE, /* a walk was restarted because the policy changed */
 	COUNT_SPARED,
+	COUNT_BLIND, /* refused for want of scratch memory, without a record */
 	COUNTERS,
 };
 
@@ -185,6 +186,7 @@ struct record {
 	__u32 mode; /* st_mode, existing or requested */
 	__s32 exit_code; /* as wait(2) gives it */
 	struct taskinfo task;
+	__u64 events_before; /* alerts: the events ring's producer position */
 	__u64 other_start; /* fork: the parent */
 	__u32 other_pid;
 	__u32 path_len, from_len, exe_len, cwd_len, args_len;

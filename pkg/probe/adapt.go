@@ -61,6 +61,9 @@ func (p *Probe) adapt() error {
 	if err := p.spec.Variables[bpfVarCgroupSubsystem].Set(subsystem); err != nil {
 		return err
 	}
+	if err := p.spec.Variables[bpfVarRenameHasFlags].Set(parameters(kernel, "bpf_lsm_path_rename") > 4); err != nil {
+		return err
+	}
 	// 7.1 calls it by another name.
 	if !hasFunction(kernel, "do_filp_open") {
 		p.spec.Programs[bpfProgX_open].AttachTo = "do_file_open"
@@ -76,6 +79,19 @@ func (p *Probe) adapt() error {
 func hasFunction(kernel *btf.Spec, name string) bool {
 	var fn *btf.Func
 	return kernel.TypeByName(name, &fn) == nil
+}
+
+// parameters counts those of a kernel function, 0 for none of that name.
+func parameters(kernel *btf.Spec, name string) int {
+	var fn *btf.Func
+	if kernel.TypeByName(name, &fn) != nil {
+		return 0
+	}
+	proto, ok := fn.Type.(*btf.FuncProto)
+	if !ok {
+		return 0
+	}
+	return len(proto.Params)
 }
 
 // cgroupSubsystem returns the index of a controller in css_set.subsys, which
@@ -100,13 +116,15 @@ func cgroupSubsystem(kernel *btf.Spec, controller string) (int32, error) {
 // instructions that return the old value. One that has not refuses a program
 // which contains them, reached or not.
 func haveAtomicExchange() bool {
+	exchange := asm.CmpXchg.Mem(asm.RFP, asm.R1, asm.DWord, -8)
+	exchange.Constant = 0xf1 // BPF_CMPXCHG; the assembler leaves 0 there, an addition
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.SocketFilter,
 		Instructions: asm.Instructions{
 			asm.Mov.Imm(asm.R0, 0),
-			asm.StoreImm(asm.RFP, -8, 0, asm.DWord),
+			asm.StoreMem(asm.RFP, -8, asm.R0, asm.DWord),
 			asm.Mov.Imm(asm.R1, 1),
-			asm.CmpXchg.Mem(asm.RFP, asm.R1, asm.DWord, -8),
+			exchange,
 			asm.Mov.Imm(asm.R0, 0),
 			asm.Return(),
 		},

@@ -13,7 +13,6 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 
-	"github.com/elastic/cloud-defend/pkg/policy"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 )
 
@@ -26,45 +25,26 @@ type hook struct {
 	function string
 	// optional: where the kernel lacks it, another hook sees the operation.
 	optional bool
-	// file and process are the operations that need the hook.
-	file, process []policy.Operation
 }
-
-var (
-	creations     = []policy.Operation{policy.CreateExecutable, policy.CreateFile}
-	modifications = []policy.Operation{policy.ModifyExecutable, policy.ModifyFile}
-)
 
 // hooks lists every place, in the order in which they are attached.
 var hooks = []hook{
-	{id: bpfHookHOOK_FILE_OPEN, prog: "open", function: "file_open",
-		// creations need it too: it settles what path_mknod left open
-		file: slices.Concat(creations, modifications)},
-	{id: bpfHookHOOK_PATH_MKNOD, prog: "mknod", function: "path_mknod", file: creations},
-	{id: bpfHookHOOK_PATH_UNLINK, prog: "unlink", function: "path_unlink",
-		file: []policy.Operation{policy.DeleteFile}},
-	{id: bpfHookHOOK_PATH_RENAME, prog: "rename", function: "path_rename",
-		file: slices.Concat(creations, modifications, []policy.Operation{policy.DeleteFile})},
-	{id: bpfHookHOOK_PATH_LINK, prog: "link", function: "path_link", file: creations},
-	{id: bpfHookHOOK_PATH_CHMOD, prog: "chmod", function: "path_chmod",
-		file: slices.Concat([]policy.Operation{policy.CreateExecutable}, modifications)},
-	{id: bpfHookHOOK_PATH_TRUNCATE, prog: "truncate", function: "path_truncate", file: modifications},
-	{id: bpfHookHOOK_FILE_TRUNCATE, prog: "ftruncate", function: "file_truncate",
-		optional: true, file: modifications},
-	{id: bpfHookHOOK_BPRM_CHECK, prog: "exec", function: "bprm_check_security",
-		process: []policy.Operation{policy.Exec}},
-	{id: bpfHookHOOK_TASK_ALLOC, prog: "fork", function: "task_alloc",
-		process: []policy.Operation{policy.Fork}},
+	{id: bpfHookHOOK_FILE_OPEN, prog: "open", function: "file_open"},
+	{id: bpfHookHOOK_PATH_MKNOD, prog: "mknod", function: "path_mknod"},
+	{id: bpfHookHOOK_PATH_UNLINK, prog: "unlink", function: "path_unlink"},
+	{id: bpfHookHOOK_PATH_RENAME, prog: "rename", function: "path_rename"},
+	{id: bpfHookHOOK_PATH_LINK, prog: "link", function: "path_link"},
+	{id: bpfHookHOOK_PATH_CHMOD, prog: "chmod", function: "path_chmod"},
+	{id: bpfHookHOOK_PATH_TRUNCATE, prog: "truncate", function: "path_truncate"},
+	{id: bpfHookHOOK_FILE_TRUNCATE, prog: "ftruncate", function: "file_truncate", optional: true},
+	{id: bpfHookHOOK_BPRM_CHECK, prog: "exec", function: "bprm_check_security"},
+	{id: bpfHookHOOK_TASK_ALLOC, prog: "fork", function: "task_alloc"},
 }
 
 // neededBy reports whether a ruleset has use for the hook. Forks and execs
 // that are only logged or alerted on are seen by the tracepoints.
 func (h hook) neededBy(rs *ruleset.Ruleset) bool {
-	return slices.ContainsFunc(h.file, func(op policy.Operation) bool {
-		return rs.Uses(policy.File, op)
-	}) || slices.ContainsFunc(h.process, func(op policy.Operation) bool {
-		return rs.Blocks(policy.Process, op)
-	})
+	return slices.ContainsFunc(rs.Hooks(), func(needed ruleset.Hook) bool { return needed.Function == h.function })
 }
 
 // attachment is one loaded and attached program.
@@ -143,12 +123,25 @@ func (p *Probe) findMode() error {
 		p.mode = mode
 		err := p.attachHook(hooks[0])
 		if err == nil {
-			return nil
+			return p.checkHost()
 		}
 		faults = append(faults, fmt.Errorf("%s: %w", mode, err))
 	}
 	p.mode = 0
 	return unsupported("refusing operations", errors.Join(faults...))
+}
+
+// checkHost fails if the self-test did not find init, without which every host
+// process would count as one of an unknown container.
+func (p *Probe) checkHost() error {
+	var root bpfRootKey
+	if err := p.base.Variables[bpfVarHostRoot].Get(&root); err != nil {
+		return fmt.Errorf("read the host's root: %w", err)
+	}
+	if root.Inode == 0 {
+		return errors.New("find the host's root: init is not among the ancestors of this process")
+	}
+	return nil
 }
 
 // attachHook attaches a hook in the probe's mode and proves that it refuses.

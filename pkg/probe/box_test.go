@@ -39,7 +39,11 @@ const (
 func TestMain(m *testing.M) {
 	switch os.Getenv(boxEnv) {
 	case "":
-		os.Exit(m.Run())
+		code := m.Run()
+		if shared != nil {
+			shared.Close()
+		}
+		os.Exit(code)
 	case "outside":
 		fmt.Fprintln(os.Stderr, enterBox())
 	case "inside":
@@ -82,6 +86,9 @@ func newBox(t *testing.T, name string) *box {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		_ = os.Remove(cgroup)
+		if shared != nil {
+			require.NoError(t, shared.Forget(info.Sys().(*syscall.Stat_t).Ino))
+		}
 	})
 	require.Empty(t, b.do("ready"))
 	return b
@@ -214,6 +221,26 @@ func perform(args []string) error {
 		return unix.Chdir(arg(1))
 	case "cgroup":
 		return os.WriteFile(arg(1), []byte("0"), 0o644)
+	case "mount":
+		return unix.Mount(arg(1), arg(2), arg(3), 0, arg(4))
+	case "fill":
+		return os.WriteFile(arg(1), []byte("content"), 0o644)
+	case "exclusive":
+		return open(unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
+	case "read-or-create":
+		return open(unix.O_RDONLY|unix.O_CREAT, 0o644)
+	case "exchange":
+		return unix.Renameat2(unix.AT_FDCWD, arg(1), unix.AT_FDCWD, arg(2), unix.RENAME_EXCHANGE)
+	case "reopen-pipe":
+		return reopenPipe()
+	case "reopen-memfd":
+		return withMemfd(nil, func(path string) error { args = []string{"", path}; return open(unix.O_RDWR, 0) })
+	case "exec-memfd":
+		self, err := os.ReadFile("/box")
+		if err != nil {
+			return err
+		}
+		return withMemfd(self, func(path string) error { return perform([]string{"exec", path}) })
 	case "exec":
 		pid, err := syscall.ForkExec(arg(1), append([]string{filepath.Base(arg(1))}, args[2:]...),
 			&syscall.ProcAttr{Env: []string{boxEnv + "=child"}, Files: []uintptr{2, 2, 2}})
@@ -224,4 +251,27 @@ func perform(args []string) error {
 		return err
 	}
 	return fmt.Errorf("no operation %s", strings.Join(args, " "))
+}
+
+func reopenPipe() error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	defer w.Close()
+	return perform([]string{"write", fmt.Sprintf("/proc/self/fd/%d", w.Fd())})
+}
+
+// withMemfd calls use with the name of an anonymous file of that content.
+func withMemfd(content []byte, use func(path string) error) error {
+	fd, err := unix.MemfdCreate("scratch", 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, content); err != nil {
+		return err
+	}
+	return use(fmt.Sprintf("/proc/self/fd/%d", fd))
 }

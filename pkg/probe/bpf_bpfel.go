@@ -51,7 +51,8 @@ const (
 	bpfCounterCOUNT_UNRESOLVED  bpfCounter = 6
 	bpfCounterCOUNT_STALE       bpfCounter = 7
 	bpfCounterCOUNT_SPARED      bpfCounter = 8
-	bpfCounterCOUNTERS          bpfCounter = 9
+	bpfCounterCOUNT_BLIND       bpfCounter = 9
+	bpfCounterCOUNTERS          bpfCounter = 10
 )
 
 type bpfHook uint32
@@ -210,18 +211,19 @@ type bpfRecord struct {
 		TtyMinor     uint32
 		Comm         [16]uint8
 	}
-	OtherStart uint64
-	OtherPid   uint32
-	PathLen    uint32
-	FromLen    uint32
-	ExeLen     uint32
-	CwdLen     uint32
-	ArgsLen    uint32
-	ArgsTotal  uint32
-	PathFlags  uint8
-	FromFlags  uint8
-	ExeFlags   uint8
-	CwdFlags   uint8
+	EventsBefore uint64
+	OtherStart   uint64
+	OtherPid     uint32
+	PathLen      uint32
+	FromLen      uint32
+	ExeLen       uint32
+	CwdLen       uint32
+	ArgsLen      uint32
+	ArgsTotal    uint32
+	PathFlags    uint8
+	FromFlags    uint8
+	ExeFlags     uint8
+	CwdFlags     uint8
 }
 
 type bpfRecordFlag uint32
@@ -339,6 +341,7 @@ const (
 	bpfVarCgroupSubsystem = "cgroup_subsystem"
 	bpfVarHostRoot        = "host_root"
 	bpfVarOwnCgroup       = "own_cgroup"
+	bpfVarRenameHasFlags  = "rename_has_flags"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -448,6 +451,7 @@ type bpfVariableSpecs struct {
 	CgroupSubsystem *ebpf.VariableSpec `ebpf:"cgroup_subsystem"`
 	HostRoot        *ebpf.VariableSpec `ebpf:"host_root"`
 	OwnCgroup       *ebpf.VariableSpec `ebpf:"own_cgroup"`
+	RenameHasFlags  *ebpf.VariableSpec `ebpf:"rename_has_flags"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -518,6 +522,7 @@ type bpfVariables struct {
 	CgroupSubsystem *ebpf.Variable `ebpf:"cgroup_subsystem"`
 	HostRoot        *ebpf.Variable `ebpf:"host_root"`
 	OwnCgroup       *ebpf.Variable `ebpf:"own_cgroup"`
+	RenameHasFlags  *ebpf.Variable `ebpf:"rename_has_flags"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

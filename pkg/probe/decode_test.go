@@ -84,14 +84,19 @@ func TestDecodeRefusesMalformed(t *testing.T) {
 	}
 }
 
+func taken(rs *rings, r *ring, raw []byte) *event.Event {
+	ev, _ := rs.take(r, raw)
+	return ev
+}
+
 // A record that cannot be read is counted and does not disturb the others.
 func TestTakeCountsMalformed(t *testing.T) {
 	rs := &rings{tests: &canaries{}}
 	r := &ring{tentative: map[settleKey]held{}}
-	require.Nil(t, rs.take(r, []byte("short")))
-	require.Nil(t, rs.take(r, sample(func(r *bpfRecord) { r.Kind = 99 }, "")))
+	require.Nil(t, taken(rs, r, []byte("short")))
+	require.Nil(t, taken(rs, r, sample(func(r *bpfRecord) { r.Kind = 99 }, "")))
 	require.EqualValues(t, 2, rs.malformed.Load())
-	require.NotNil(t, rs.take(r, sample(nil, "")))
+	require.NotNil(t, taken(rs, r, sample(nil, "")))
 }
 
 // open(2) tells later what became of a creation.
@@ -111,17 +116,17 @@ func TestTakeSettlesCreations(t *testing.T) {
 		bpfOutcomeOUTCOME_UNKNOWN: event.OutcomeUnknown,
 	} {
 		rs, r := &rings{tests: &canaries{}}, &ring{tentative: map[settleKey]held{}}
-		require.Nil(t, rs.take(r, tentative))
-		ev := rs.take(r, fate(outcome))
+		require.Nil(t, taken(rs, r, tentative))
+		ev := taken(rs, r, fate(outcome))
 		require.NotNil(t, ev)
 		require.Equal(t, want, ev.Outcome)
 		require.Empty(t, r.tentative)
-		require.Nil(t, rs.take(r, fate(outcome)), "told once")
+		require.Nil(t, taken(rs, r, fate(outcome)), "told once")
 	}
 	rs, r := &rings{tests: &canaries{}}, &ring{tentative: map[settleKey]held{}}
-	require.Nil(t, rs.take(r, tentative))
-	require.Nil(t, rs.take(r, fate(bpfOutcomeOUTCOME_VOID)), "the file existed")
-	require.Nil(t, rs.take(r, tentative))
+	require.Nil(t, taken(rs, r, tentative))
+	require.Nil(t, taken(rs, r, fate(bpfOutcomeOUTCOME_VOID)), "the file existed")
+	require.Nil(t, taken(rs, r, tentative))
 	require.Empty(t, r.expire(time.Now()))
 	lost := r.expire(time.Now().Add(2 * tentativeWait))
 	require.Len(t, lost, 1)

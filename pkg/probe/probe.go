@@ -9,7 +9,6 @@ package probe
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
@@ -128,7 +127,11 @@ func (p *Probe) open() error {
 func (p *Probe) loadMaps() error {
 	spec := p.spec.Copy()
 	clear(spec.Programs)
-	p.spec.Maps[bpfMapScratch].MaxEntries = uint32(bpfLimitsSCRATCH_SLOTS) * uint32(possibleCPUs())
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count processors: %w", err)
+	}
+	p.spec.Maps[bpfMapScratch].MaxEntries = uint32(bpfLimitsSCRATCH_SLOTS) * uint32(cpus)
 	spec.Maps[bpfMapScratch].MaxEntries = p.spec.Maps[bpfMapScratch].MaxEntries
 	base, err := ebpf.NewCollection(spec)
 	if err != nil {
@@ -136,14 +139,6 @@ func (p *Probe) loadMaps() error {
 	}
 	p.base = base
 	return p.base.Variables[bpfVarOwnCgroup].Set(p.opts.OwnCgroup)
-}
-
-func possibleCPUs() int {
-	n, err := ebpf.PossibleCPU()
-	if err != nil {
-		return runtime.NumCPU()
-	}
-	return n
 }
 
 // Mode returns how operations are refused.

@@ -35,7 +35,7 @@ type rings struct {
 	tests          *canaries
 	malformed      atomic.Uint64
 	unsettled      atomic.Uint64
-	handed         atomic.Uint64 // to out
+	overtaking     atomic.Uint64
 	readers        sync.WaitGroup
 	closing        chan struct{}
 }
@@ -76,7 +76,7 @@ func openRings(coll *ebpf.Collection, tests *canaries) (*rings, error) {
 		*r.to = &ring{Reader: reader, tentative: map[settleKey]held{}}
 	}
 	rs.readers.Add(2)
-	go rs.read(rs.events, func() {})
+	go rs.read(rs.events, func(uint64) {})
 	go rs.read(rs.alerts, rs.awaitEvents)
 	go func() {
 		rs.readers.Wait()
@@ -94,22 +94,30 @@ func bootTime() (time.Time, error) {
 	return time.Now().Add(-time.Duration(ts.Nano())), nil
 }
 
-// awaitEvents returns when everything that the events ring held when it was
-// called was passed on, so that lineage is never behind an alert.
-func (rs *rings) awaitEvents() {
-	want := rs.events.consumed.Load() + uint64(rs.events.AvailableBytes())
-	for rs.events.consumed.Load() < want {
+// alertWait bounds how long an alert waits for lineage when events flood in.
+const alertWait = 2 * time.Second
+
+// awaitEvents returns when everything that the events ring was given before the
+// alert was passed on, so that lineage is not behind the alert. The kernel wrote
+// that position into the alert.
+func (rs *rings) awaitEvents(position uint64) {
+	begin := time.Now()
+	for rs.events.consumed.Load() < position {
 		select {
 		case <-rs.closing:
 			return
 		case <-time.After(100 * time.Microsecond):
+		}
+		if time.Since(begin) > alertWait {
+			rs.overtaking.Add(1)
+			return
 		}
 	}
 }
 
 // read passes a ring's records on until the ring is closed. before is called
 // ahead of each event.
-func (rs *rings) read(r *ring, before func()) {
+func (rs *rings) read(r *ring, before func(position uint64)) {
 	defer rs.readers.Done()
 	var rec ringbuf.Record
 	for {
@@ -122,8 +130,8 @@ func (rs *rings) read(r *ring, before func()) {
 		case err != nil:
 			rs.malformed.Add(1)
 		default:
-			if ev := rs.take(r, rec.RawSample); ev != nil {
-				before()
+			if ev, position := rs.take(r, rec.RawSample); ev != nil {
+				before(position)
 				rs.pass(ev)
 			}
 			// records are 8-byte aligned behind an 8-byte header
@@ -139,38 +147,38 @@ func (rs *rings) read(r *ring, before func()) {
 func (rs *rings) pass(ev *event.Event) {
 	select {
 	case rs.out <- ev:
-		rs.handed.Add(1)
 	case <-rs.closing:
 	}
 }
 
-// take makes an event of a record; nil when it is none, or not one yet.
-func (rs *rings) take(r *ring, raw []byte) *event.Event {
+// take makes an event of a record; nil when it is none, or not one yet. position
+// is how far the events ring was when an alert was made.
+func (rs *rings) take(r *ring, raw []byte) (ev *event.Event, position uint64) {
 	rec, err := header(raw)
 	if err != nil {
 		rs.malformed.Add(1)
-		return nil
+		return nil, 0
 	}
 	switch bpfKind(rec.Kind) {
 	case bpfKindKIND_CANARY:
 		rs.tests.seen[rec.Hook].Add(1)
-		return nil
+		return nil, 0
 	case bpfKindKIND_SETTLE:
-		return r.settle(&rec)
+		return r.settle(&rec), rec.EventsBefore
 	}
-	ev, err := decode(&rec, raw, rs.boot)
+	ev, err = decode(&rec, raw, rs.boot)
 	if err != nil {
 		rs.malformed.Add(1)
-		return nil
+		return nil, 0
 	}
 	if ev.Kind != event.File && ev.Outcome == event.OutcomeSuccess {
 		rs.splitCopies(r, ev)
 	}
 	if rec.Flags&uint32(bpfRecordFlagRECORD_TENTATIVE) != 0 {
 		r.tentative[settleKey{rec.Task.Tid, rec.Time}] = held{ev, time.Now().Add(tentativeWait)}
-		return nil
+		return nil, 0
 	}
-	return ev
+	return ev, rec.EventsBefore
 }
 
 // splitCopies gives each copy of a lifecycle event its own share of the

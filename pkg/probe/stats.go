@@ -21,11 +21,20 @@ type Stats struct {
 	Spared uint64
 	// Unresolved are paths without an end, taken as matching.
 	Unresolved uint64
+	// Blind are operations that were refused without a record, because no
+	// scratch memory was free to find out what they were.
+	Blind uint64
+	// Missed are operations that the kernel did not show to a hook because
+	// another task was preempted inside it: in fmod_ret mode they passed.
+	Missed uint64
 	// NoScratch are evaluations for which no scratch memory was free.
 	NoScratch uint64
 	// Malformed are ring records that could not be decoded. Unsettled are
 	// creations of which the kernel never told the fate.
 	Malformed, Unsettled uint64
+	// Overtaking are alerts that did not wait any longer for the events
+	// before them; their lineage may be older than they are.
+	Overtaking uint64
 	// Hooks are the security hooks that are attached and passed their test.
 	Hooks []string
 }
@@ -55,14 +64,21 @@ func (p *Probe) stats() Stats {
 		bpfCounterCOUNT_NO_SCRATCH:  &s.NoScratch,
 		bpfCounterCOUNT_UNRESOLVED:  &s.Unresolved,
 		bpfCounterCOUNT_SPARED:      &s.Spared,
+		bpfCounterCOUNT_BLIND:       &s.Blind,
 	} {
 		// an array element of our own map: reading it cannot fail
 		_ = p.base.Maps[bpfMapCounters].Lookup(uint32(i), to)
 	}
 	s.Malformed, s.Unsettled = p.rings.malformed.Load(), p.rings.unsettled.Load()
+	s.Overtaking = p.rings.overtaking.Load()
 	for _, h := range hooks {
-		if p.hooks[h.prog] != nil {
-			s.Hooks = append(s.Hooks, h.function)
+		a := p.hooks[h.prog]
+		if a == nil {
+			continue
+		}
+		s.Hooks = append(s.Hooks, h.function)
+		if run, err := a.prog.Stats(); err == nil {
+			s.Missed += run.RecursionMisses
 		}
 	}
 	slices.Sort(s.Hooks)

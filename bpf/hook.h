@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/* How a hook becomes programs. */
+#ifndef CLOUD_DEFEND_HOOK_H
+#define CLOUD_DEFEND_HOOK_H
+
+/*
+ * A hook's two programs around one body, on_<id>: lsm/ where BPF LSM is in the
+ * kernel's list, and fmod_ret/ on the wrapper that calls the security modules
+ * where it is not. The loader keeps the one that the self-test saw refuse.
+ */
+#define UNWRAP(...) __VA_ARGS__
+
+#define DECIDE(hook, call, id, params, args) \
+	SEC("lsm/" #hook)                    \
+	int BPF_PROG(l_##id, UNWRAP params)  \
+	{                                    \
+		return on_##id args;         \
+	}                                    \
+	SEC("fmod_ret/" #call)               \
+	int BPF_PROG(m_##id, UNWRAP params)  \
+	{                                    \
+		return on_##id args;         \
+	}
+
+#endif
