@@ -246,7 +246,7 @@ func sayRuntime(s pipeline.Status, before string) string {
 		now += ": " + c.Err.Error()
 	}
 	if now != before {
-		say("%s (%d now)", now, c.Known)
+		say("%s", now)
 	}
 	return now
 }
@@ -281,7 +281,10 @@ func summary(s pipeline.Status) {
 		kinds = []string{"none"}
 	}
 	say("events: %s", strings.Join(kinds, ", "))
-	say("blocked: %d operations; lost: %d events", s.Probe.Refused, s.Lost())
+	say("blocked: %d operations; lost: %d events", s.Probe.Refused+s.Probe.Blind, s.Lost())
+	if s.Probe.Missed > 0 {
+		say("%d operations passed unseen while another was being judged: add bpf to the kernel's lsm= list", s.Probe.Missed)
+	}
 }
 
 func say(format string, args ...any) {

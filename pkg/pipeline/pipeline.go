@@ -57,13 +57,21 @@ type Pipeline struct {
 	output    output.Output
 	log       *slog.Logger
 
-	batch  []output.Record
-	logged map[processKey]loggedProcess
-	tally  *tally
+	batch   []output.Record
+	logged  map[processKey]loggedProcess
+	waiting map[processKey]waitingStart
+	tally   *tally
 
-	mu         sync.Mutex // guards the policy and what the kernel was told of it
-	rules      revisions
+	// scope is held while the kernel is told of a policy or a container: a
+	// swap and an assignment must not cross. Run never takes it, because a
+	// swap needs its events to move.
+	scope      sync.Mutex
 	containers map[uint64]container.Container
+
+	mu    sync.Mutex // guards rules; held for moments
+	rules revisions
+
+	described chan uint64 // cgroups of containers that the kernel was told of
 }
 
 // Open starts the stages that need the kernel and takes stock of the processes
@@ -95,8 +103,10 @@ func Open(cfg Config) (*Pipeline, error) {
 		output:     cfg.Output,
 		log:        cfg.Log,
 		logged:     map[processKey]loggedProcess{},
+		waiting:    map[processKey]waitingStart{},
 		tally:      newTally(),
 		containers: map[uint64]container.Container{},
+		described:  make(chan uint64, 64),
 	}
 	found, err := process.Snapshot(cfg.Proc)
 	if err != nil {
@@ -126,9 +136,12 @@ func (p *Pipeline) seedContainers() {
 // Run moves events to the output until the context is done, then delivers what
 // is still on its way and closes everything but the output.
 func (p *Pipeline) Run(ctx context.Context) error {
-	inventory, stop := context.WithCancel(context.Background())
+	following, stop := context.WithCancel(context.Background())
+	var followers sync.WaitGroup
+	defer followers.Wait()
 	defer stop()
-	go p.inventory.Run(inventory)
+	followers.Go(func() { p.inventory.Run(following) })
+	followers.Go(func() { p.follow(following) })
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	events := p.probe.Events()
@@ -139,8 +152,10 @@ func (p *Pipeline) Run(ctx context.Context) error {
 				return p.finish()
 			}
 			p.handle(ev)
-		case change := <-p.inventory.Changes():
-			p.changed(change)
+		case cgroup := <-p.described:
+			for _, held := range p.settle.Resolve(cgroup) {
+				p.settled(held)
+			}
 		case now := <-tick.C:
 			p.expire(now)
 		case <-ctx.Done():
@@ -190,7 +205,13 @@ func (p *Pipeline) handle(ev *event.Event) {
 		return
 	}
 	lineage := p.processes.Apply(ev)
+	held := settle.Held{Event: ev, Lineage: lineage}
 	if ev.Kind == event.Exit {
+		if start, ok := p.waiting[keyOf(ev)]; ok {
+			ev.Scope = start.scope
+			p.wait(held)
+			return
+		}
 		p.end(ev, lineage)
 		return
 	}
@@ -200,14 +221,37 @@ func (p *Pipeline) handle(ev *event.Event) {
 		}
 		return
 	}
-	held := settle.Held{Event: ev, Lineage: lineage}
 	if p.mustWait(ev) {
-		for _, pushed := range p.settle.Add(held, time.Now()) {
-			p.settled(pushed)
-		}
+		p.wait(held)
 		return
 	}
 	p.settled(held)
+}
+
+// wait leaves an event with settle, behind those of its container that wait.
+func (p *Pipeline) wait(held settle.Held) {
+	if ev := held.Event; ev.Kind != event.File {
+		start := p.waiting[keyOf(ev)]
+		start.scope = ev.Scope
+		start.events++
+		p.waiting[keyOf(ev)] = start
+	}
+	for _, pushed := range p.settle.Add(held, time.Now()) {
+		p.settled(pushed)
+	}
+}
+
+// waited takes an event off the count of those that wait for its process.
+func (p *Pipeline) waited(ev *event.Event) {
+	start, ok := p.waiting[keyOf(ev)]
+	if !ok || ev.Kind == event.File {
+		return
+	}
+	if start.events--; start.events == 0 {
+		delete(p.waiting, keyOf(ev))
+		return
+	}
+	p.waiting[keyOf(ev)] = start
 }
 
 // mustWait reports whether the event's container is not described yet, or
@@ -223,8 +267,21 @@ func (p *Pipeline) mustWait(ev *event.Event) bool {
 	return !ok || !c.Complete
 }
 
-// changed tells the kernel of a container, and lets its events go.
-func (p *Pipeline) changed(change container.Change) {
+// follow tells the kernel of containers as they come and go, until ctx ends.
+func (p *Pipeline) follow(ctx context.Context) {
+	for change := range p.inventory.Changes() {
+		if !p.changed(change) {
+			continue
+		}
+		select {
+		case p.described <- change.Container.CgroupID:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// changed reports whether nothing more will be known of the container.
+func (p *Pipeline) changed(change container.Change) bool {
 	c := change.Container
 	switch {
 	case change.Gone:
@@ -234,11 +291,9 @@ func (p *Pipeline) changed(change container.Change) {
 			p.log.Error("container stays unknown to the kernel", "container", c.ID, "error", err)
 		}
 	default:
-		return
+		return false
 	}
-	for _, held := range p.settle.Resolve(c.CgroupID) {
-		p.settled(held)
-	}
+	return true
 }
 
 func (p *Pipeline) expire(now time.Time) {
@@ -251,6 +306,11 @@ func (p *Pipeline) expire(now time.Time) {
 // settled documents an event about which nothing more will be known.
 func (p *Pipeline) settled(held settle.Held) {
 	ev := held.Event
+	p.waited(ev)
+	if ev.Kind == event.Exit {
+		p.end(ev, held.Lineage)
+		return
+	}
 	c, ok := p.inventory.Lookup(ev.Scope.CgroupID)
 	known := ok && c.Complete
 	if ev.Decision.Unresolved && known {
@@ -285,6 +345,13 @@ type processKey struct {
 }
 
 func keyOf(ev *event.Event) processKey { return processKey{ev.Task.PID, ev.Task.Start} }
+
+// waitingStart is a process of which forks or execs wait with settle: its end
+// has to wait behind them.
+type waitingStart struct {
+	scope  event.Scope
+	events int
+}
 
 // loggedProcess is a process whose start was documented as a log: its end is
 // documented too, under the same selectors.

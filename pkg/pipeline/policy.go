@@ -36,29 +36,43 @@ func (r *revisions) add(revision uint32, rs *ruleset.Ruleset) {
 	delete(r.rules, revision-revisionsKept)
 }
 
+// drop takes back the newest revision.
+func (r *revisions) drop() {
+	delete(r.rules, r.current)
+	r.current--
+}
+
 // Apply puts a ruleset in force and returns its revision. On error the ruleset
 // before it stays in force.
 func (p *Pipeline) Apply(rs *ruleset.Ruleset) (revision uint32, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.scope.Lock()
+	defer p.scope.Unlock()
 	scope := make(map[uint64]probe.Bits, len(p.containers))
 	for cgroup, c := range p.containers {
 		scope[cgroup] = rs.Scope(c, ruleset.Cluster{})
 	}
+	// Named before it is in force: its first event may come at once.
+	p.mu.Lock()
+	p.rules.add(p.rules.current+1, rs)
+	p.mu.Unlock()
 	revision, err = p.probe.Swap(rs, scope)
 	if err != nil {
+		p.mu.Lock()
+		p.rules.drop()
+		p.mu.Unlock()
 		return 0, fmt.Errorf("put policy in force: %w", err)
 	}
-	p.rules.add(revision, rs)
 	return revision, nil
 }
 
 // assign makes a container known to the kernel.
 func (p *Pipeline) assign(c container.Container) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.scope.Lock()
+	defer p.scope.Unlock()
 	p.containers[c.CgroupID] = c
+	p.mu.Lock()
 	rs := p.rules.rules[p.rules.current]
+	p.mu.Unlock()
 	if rs == nil {
 		return nil
 	}
@@ -66,8 +80,8 @@ func (p *Pipeline) assign(c container.Container) error {
 }
 
 func (p *Pipeline) forget(cgroup uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.scope.Lock()
+	defer p.scope.Unlock()
 	delete(p.containers, cgroup)
 	if err := p.probe.Forget(cgroup); err != nil {
 		p.log.Warn("container stays in the kernel's map", "cgroup", cgroup, "error", err)

@@ -30,7 +30,7 @@ type Status struct {
 // Lost is the number of records and events that did not become documents
 // although they should have, or could not be read.
 func (s Status) Lost() uint64 {
-	return s.Probe.LostAlerts + s.Probe.LostEvents + s.Probe.NoScratch + s.Probe.Malformed
+	return s.Probe.LostAlerts + s.Probe.LostEvents + s.Probe.Blind + s.Probe.Malformed
 }
 
 // Status collects the state of all stages.
