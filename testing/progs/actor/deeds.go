@@ -58,7 +58,7 @@ var deeds = map[string]deed{
 	"unlink":            {needs: plain, do: unix.Unlink},
 	"read":              {needs: plain, do: opening(os.O_RDONLY, 0)},
 	"exec":              {needs: program, do: execute},
-	"fork":              {do: fork},
+	"fork":              {needs: program, do: fork},
 }
 
 // prepare makes all that the deeds need in a folder; each deed has the file that is called like it.
@@ -81,7 +81,7 @@ func prepare(dir string) error {
 
 func makeFile(path, verb string, self []byte, mode fs.FileMode) error {
 	content := []byte("prepared\n")
-	if verb == "exec" {
+	if verb == "exec" || verb == "fork" {
 		content = self
 	}
 	if err := os.WriteFile(path, content, mode); err != nil {
@@ -134,7 +134,7 @@ func execute(path string) error {
 }
 
 // fork makes a process that ends at once, without executing anything. Go's runtime cannot live on in such a child; one
-// system call it can make.
+// system call it can make. The file at the path is a copy of this program, to be run where only that one's forks count.
 func fork(string) error {
 	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
 	if errno != 0 {
