@@ -5,6 +5,7 @@
 package system
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -122,6 +123,55 @@ func TestKernelFiles(t *testing.T) {
 		require.Empty(t, with.alerts(guarded+"/read"))
 	})
 	require.Len(t, with.documents, len(fileCases), "a document about something else")
+}
+
+// Where the policy only alerts, every operation happens and leaves exactly one document, which does not say that it was
+// refused; so does the first operation on a file of the image, which the file system copies before it changes it.
+func TestKernelAlerts(t *testing.T) {
+	s := onStage(t)
+	ofImage := []fileCase{
+		{"append", "file_open", "open", "change", "modifyFile"},
+		{"write", "file_open", "open", "change", "modifyFile"},
+		{"chmod", "path_chmod", "modification", "change", "modifyFile"},
+		{"unlink", "path_unlink", "deletion", "deletion", "deleteFile"},
+	}
+	paths := []string{"/etc/group", "/etc/app.conf", "/etc/shadow", "/etc/passwd"}
+
+	s.enforce(t, "file:\n  selectors:\n"+markers+"  responses:\n"+markedBy)
+	fresh, err := s.pod.Run(t.Context(), "fresh", containers.Web)
+	require.NoError(t, err)
+	_, err = fresh.Act(t.Context(), "prepare="+guarded, "prepare="+kept)
+	require.NoError(t, err)
+	s.enforce(t, strings.NewReplacer("[alert, block]", "[alert]", guarded+"/**", guarded+"/**, /etc/*").Replace(filePolicy))
+	deeds := fileDeeds()
+	for i, c := range ofImage {
+		deeds = append(deeds, c.verb+"="+paths[i])
+	}
+	got, err := s.watch(t.Context(), fresh, deeds...)
+	require.NoError(t, err)
+	for _, r := range got.reports {
+		require.Empty(t, r.Errno, "%s %s", r.Verb, r.Path)
+	}
+
+	for _, c := range fileCases {
+		t.Run(c.verb, func(t *testing.T) { c.requireAlert(t, got.alerts(c.path()), c.path(), fresh) })
+	}
+	for i, c := range ofImage {
+		t.Run(c.verb+" file of the image", func(t *testing.T) { c.requireAlert(t, got.alerts(paths[i]), paths[i], fresh) })
+	}
+	require.Len(t, got.documents, len(fileCases)+len(ofImage), "a document about something else")
+	require.NoError(t, fresh.Remove(t.Context()))
+}
+
+func (c fileCase) requireAlert(t *testing.T, alerts []Document, path string, in *containers.Container) {
+	t.Helper()
+	require.Len(t, alerts, 1, "documents about %s", path)
+	d := alerts[0]
+	require.Equal(t, c.action, d.Event.Action)
+	require.Equal(t, []string{c.kind}, d.Event.Type)
+	require.Contains(t, []string{"success", "unknown"}, d.Event.Outcome)
+	require.Equal(t, []string{c.operation}, d.CloudDefend.MatchedSelectors)
+	requireContainer(t, d, in)
 }
 
 func (c fileCase) requireDocument(t *testing.T, d Document, in *containers.Container, by report.Report, args []string) {
