@@ -32,6 +32,7 @@ var ErrScene = errors.New("the scene was not as expected")
 // what it does and how long each step takes.
 func Run(ctx context.Context, out io.Writer) error {
 	start := time.Now()
+	fmt.Fprintln(out, "cloud-defend refuses and reports what containers do: a scene with real containers under a real kernel")
 	dir, err := os.MkdirTemp("", "demo-")
 	if err != nil {
 		return err

@@ -69,6 +69,7 @@ func (s *stage) script(ctx context.Context) error {
 
 func (s *stage) ordinary(ctx context.Context) error {
 	s.act("An ordinary shell session in web is logged, each process with its ancestors")
+	s.out.say("A line that begins with | is cloud-defend's: time, verdict, operation, its object, process ← ancestors, container.")
 	return s.try(ctx, s.web, session, attempt{wantAnswer: allowed, wantAction: "exec", wantPath: "/bin/cat /etc/app.conf"})
 }
 

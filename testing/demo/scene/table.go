@@ -76,7 +76,7 @@ func (a *attempt) describe() []string {
 
 // table prints all attempts and returns how many were not as expected.
 func table(out io.Writer, attempts []*attempt) int {
-	rows := [][]string{{"what was tried", "in", "kernel", "event.action", "event.type", "path", "event.id", ""}}
+	rows := [][]string{{"what was tried", "in", "kernel said", "event.action", "event.type", "path", "event.id", ""}}
 	faults := 0
 	for _, a := range attempts {
 		verdict := "ok"
