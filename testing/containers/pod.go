@@ -42,8 +42,9 @@ type Output struct {
 
 // Pod starts a sandbox. Its containers have the machine's network and pids of their own.
 func (r *Runtime) Pod(ctx context.Context, name string) (*Pod, error) {
-	logs := filepath.Join(r.root, "logs", name)
-	if err := os.MkdirAll(logs, 0o755); err != nil {
+	// A folder of its own: other test binaries of this machine name their pods and containers alike.
+	logs, err := os.MkdirTemp(r.root, "logs-"+name+"-")
+	if err != nil {
 		return nil, err
 	}
 	config := &cri.PodSandboxConfig{
