@@ -150,9 +150,16 @@ func (id Identity) startTime(start uint64) time.Time {
 func (p *Process) setImage(exe event.Path, args []string, cut bool) {
 	p.Executable, p.Args, p.ArgsCut = exe, args, cut
 	p.Name = p.Comm
-	if exe.Name != "" {
+	if p.hasFileName() {
 		p.Name = path.Base(exe.Name)
 	}
+}
+
+// hasFileName reports whether the executable's path names it. "/" does not: it
+// is what is left of the path of an image on a mount that was detached, as
+// runc's own is.
+func (p *Process) hasFileName() bool {
+	return p.Executable.Name != "" && p.Executable.Name != "/"
 }
 
 // setTask takes over what every event says about its task.
@@ -164,7 +171,7 @@ func (p *Process) setTask(task *event.Task) {
 	if task.Comm != "" {
 		p.Comm = task.Comm
 	}
-	if p.Executable.Name == "" {
+	if !p.hasFileName() {
 		p.Name = p.Comm
 	}
 }
