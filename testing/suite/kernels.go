@@ -5,11 +5,13 @@
 package suite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	testbed "github.com/elastic/cloud-defend/testing"
@@ -87,19 +89,43 @@ func Kernels(ctx context.Context, root, run, pattern string, out io.Writer, kern
 		if err != nil {
 			return total, err
 		}
-		for _, mode := range Modes {
-			guest.Kernel = kernel
-			tally, err := Machine(ctx, bed, guest, mode, packages, out)
-			if err != nil {
-				return total, err
-			}
-			total.Add(tally)
-			machines++
+		guest.Kernel = kernel
+		tally, err := modes(ctx, bed, guest, packages, out)
+		if err != nil {
+			return total, err
 		}
+		total.Add(tally)
+		machines += len(Modes)
 	}
 	fmt.Fprintf(out, "%d of %d machines ran, in %s\n", machines, len(kernels)*len(Modes), since(start))
 	if machines == 0 {
 		total.fail("no kernel to run on")
 	}
 	return total, nil
+}
+
+// modes runs a machine for each mode, all at the same time: an emulated processor keeps one core busy. What the first
+// prints is shown as it comes, that of the others behind it.
+func modes(ctx context.Context, bed *vm.Bed, guest vm.Guest, packages []Package, out io.Writer) (Tally, error) {
+	var (
+		running sync.WaitGroup
+		tallies = make([]Tally, len(Modes))
+		errs    = make([]error, len(Modes))
+		behind  = make([]bytes.Buffer, len(Modes))
+	)
+	for i, mode := range Modes {
+		to := out
+		if i > 0 {
+			to = &behind[i]
+		}
+		running.Go(func() { tallies[i], errs[i] = Machine(ctx, bed, guest, mode, packages, to) })
+	}
+	running.Wait()
+	var total Tally
+	for i := range Modes {
+		_, err := behind[i].WriteTo(out)
+		errs[i] = errors.Join(errs[i], err)
+		total.Add(tallies[i])
+	}
+	return total, errors.Join(errs...)
 }

@@ -34,8 +34,8 @@ var Modes = []Mode{
 
 // testTimeout lets a test program that hangs say where, before the machine's own timeout ends everything.
 const (
-	testTimeout    = 4 * time.Minute
-	machineTimeout = 10 * time.Minute
+	testTimeout    = 8 * time.Minute
+	machineTimeout = 20 * time.Minute
 )
 
 // Machine runs the kernel tests of all packages in one machine and prints a line for each test. Guest has the kernel
