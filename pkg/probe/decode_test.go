@@ -142,3 +142,17 @@ func FuzzDecode(f *testing.F) {
 		require.Equal(t, err == nil, ev != nil)
 	})
 }
+
+// A flood of creations whose fate is lost is bounded, and loses none of them.
+func TestTakeBoundsCreations(t *testing.T) {
+	rs, r := &rings{tests: &canaries{}}, &ring{tentative: map[settleKey]held{}}
+	for i := range tentativeMax {
+		require.Nil(t, taken(rs, r, sample(func(r *bpfRecord) {
+			r.Time, r.Flags = uint64(i), uint32(bpfRecordFlagRECORD_TENTATIVE)
+		}, "")))
+	}
+	ev := taken(rs, r, sample(func(r *bpfRecord) { r.Flags = uint32(bpfRecordFlagRECORD_TENTATIVE) }, ""))
+	require.NotNil(t, ev)
+	require.Equal(t, event.OutcomeUnknown, ev.Outcome)
+	require.Len(t, r.expire(time.Now().Add(2*tentativeWait)), tentativeMax)
+}

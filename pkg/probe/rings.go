@@ -23,6 +23,10 @@ const (
 	// tentativeWait bounds how long a creation waits for the record that
 	// settles it; the open(2) it belongs to may sleep in a file system.
 	tentativeWait = 5 * time.Second
+	// tentativeMax bounds them, as the kernel's map of them is bounded.
+	tentativeMax = 4096
+	// sweepEvery is how often expire looks at all of them.
+	sweepEvery = 100 * time.Millisecond
 	// outSize is the number of decoded events between the readers and whoever receives.
 	outSize = 4096
 )
@@ -46,6 +50,7 @@ type ring struct {
 	consumed atomic.Uint64 // bytes passed on, in the ring's own count
 	// tentative creations, by thread and time, until their fate arrives
 	tentative map[settleKey]held
+	swept     time.Time // when expire looked last
 }
 
 type settleKey struct {
@@ -175,6 +180,11 @@ func (rs *rings) take(r *ring, raw []byte) (ev *event.Event, position uint64) {
 		rs.splitCopies(r, ev)
 	}
 	if rec.Flags&uint32(bpfRecordFlagRECORD_TENTATIVE) != 0 {
+		if len(r.tentative) >= tentativeMax {
+			rs.unsettled.Add(1)
+			ev.Outcome = event.OutcomeUnknown
+			return ev, rec.EventsBefore
+		}
 		r.tentative[settleKey{rec.Task.Tid, rec.Time}] = held{ev, time.Now().Add(tentativeWait)}
 		return nil, 0
 	}
@@ -206,6 +216,10 @@ func (r *ring) settle(rec *bpfRecord) *event.Event {
 
 // expire returns tentative events whose fate never came.
 func (r *ring) expire(now time.Time) []*event.Event {
+	if now.Sub(r.swept) < sweepEvery {
+		return nil
+	}
+	r.swept = now
 	var out []*event.Event
 	for key, h := range r.tentative {
 		if now.After(h.until) {
