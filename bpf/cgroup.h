@@ -48,6 +48,14 @@ struct {
 	__type(value, __u64); /* cgroup id of the container */
 } roots SEC(".maps");
 
+/* Containers whose root was learnt from the first operation that was judged. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64); /* cgroup id */
+	__type(value, __u8);
+} rooted SEC(".maps");
+
 struct scope {
 	__u32 state; /* enum scope_state */
 	__u64 cgroup;
@@ -136,6 +144,31 @@ static __always_inline __u64 container_climb(struct cgroup *cgrp)
 	return 0;
 }
 
+/* Remembers the current task's root as its container's, unless it is another's. */
+static __always_inline void scope_learn_root(__u64 container)
+{
+	struct root_key root;
+	__u64 *owner;
+
+	task_root((void *)bpf_get_current_task(), &root);
+	if (is_host_root(&root))
+		return;
+	owner = bpf_map_lookup_elem(&roots, &root);
+	if (!owner || !bpf_map_lookup_elem(&containers, owner))
+		bpf_map_update_elem(&roots, &root, &container, BPF_ANY);
+}
+
+/* The same once for each container, for those that ran before they were known. */
+static __always_inline void scope_learn_root_once(__u64 container)
+{
+	__u8 one = 1;
+
+	if (bpf_map_lookup_elem(&rooted, &container))
+		return;
+	scope_learn_root(container);
+	bpf_map_update_elem(&rooted, &container, &one, BPF_ANY);
+}
+
 /* Fills scope for the current task under the policy p. */
 static __noinline void scope_resolve(const struct policy *p, __u32 type, struct scope *scope)
 {
@@ -148,7 +181,9 @@ static __noinline void scope_resolve(const struct policy *p, __u32 type, struct 
 
 	scope->must = scope->may = 0;
 	id = container_climb(cgrp);
-	if (!id) {
+	if (id) {
+		scope_learn_root_once(id);
+	} else {
 		task_root(task, &root);
 		by_root = bpf_map_lookup_elem(&roots, &root);
 		if (by_root) {
@@ -177,20 +212,6 @@ static __noinline void scope_resolve(const struct policy *p, __u32 type, struct 
 	scope->state = SCOPE_UNKNOWN;
 	scope->must = p->tables[type & (RULE_TYPES - 1)].container_free;
 	scope->may = ~0ULL;
-}
-
-/* Remembers the current task's root as its container's, unless it is another's. */
-static __always_inline void scope_learn_root(__u64 container)
-{
-	struct root_key root;
-	__u64 *owner;
-
-	task_root((void *)bpf_get_current_task(), &root);
-	if (is_host_root(&root))
-		return;
-	owner = bpf_map_lookup_elem(&roots, &root);
-	if (!owner || !bpf_map_lookup_elem(&containers, owner))
-		bpf_map_update_elem(&roots, &root, &container, BPF_ANY);
 }
 
 /* Finds init above the current task and takes its root for the host's. */

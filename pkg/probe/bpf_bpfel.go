@@ -296,6 +296,7 @@ const (
 	bpfMapEvents          = "events"
 	bpfMapNested          = "nested"
 	bpfMapPolicies        = "policies"
+	bpfMapRooted          = "rooted"
 	bpfMapRoots           = "roots"
 	bpfMapScratch         = "scratch"
 	bpfMapTruncating      = "truncating"
@@ -427,6 +428,7 @@ type bpfMapSpecs struct {
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	Nested     *ebpf.MapSpec `ebpf:"nested"`
 	Policies   *ebpf.MapSpec `ebpf:"policies"`
+	Rooted     *ebpf.MapSpec `ebpf:"rooted"`
 	Roots      *ebpf.MapSpec `ebpf:"roots"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Truncating *ebpf.MapSpec `ebpf:"truncating"`
@@ -482,6 +484,7 @@ type bpfMaps struct {
 	Events     *ebpf.Map `ebpf:"events"`
 	Nested     *ebpf.Map `ebpf:"nested"`
 	Policies   *ebpf.Map `ebpf:"policies"`
+	Rooted     *ebpf.Map `ebpf:"rooted"`
 	Roots      *ebpf.Map `ebpf:"roots"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Truncating *ebpf.Map `ebpf:"truncating"`
@@ -497,6 +500,7 @@ func (m *bpfMaps) Close() error {
 		m.Events,
 		m.Nested,
 		m.Policies,
+		m.Rooted,
 		m.Roots,
 		m.Scratch,
 		m.Truncating,

@@ -75,8 +75,9 @@ func TestKernelScopeOutlivesTheCgroup(t *testing.T) {
 	b := newBox(t, "leave")
 	_, err := p.Swap(compile(t, etcPolicy), map[uint64]Bits{b.cgroup: {3}})
 	require.NoError(t, err)
-	// the kernel learns a container's root at an exec in it
-	require.Empty(t, b.do("exec", "/box", "-h"))
+	// the kernel learns a container's root with the first operation in it that is judged
+	require.Equal(t, "EPERM", b.do("create", "/etc/x"))
+	next(t, p, "first refusal", func(ev *event.Event) bool { return ev.Outcome == event.OutcomeRefused })
 
 	below := fmt.Sprintf("/sys/fs/cgroup/box-leave/below/%d/deep", b.pid)
 	require.NoError(t, os.MkdirAll(below, 0o755))
