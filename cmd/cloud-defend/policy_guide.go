@@ -83,8 +83,9 @@ Write it step by step:
 Conditions of every selector (a selector has a name and at least one):
 
   operation               file: createExecutable modifyExecutable createFile
-                          modifyFile deleteFile; process: fork exec.
-                          Without it: every operation of the type
+                          modifyFile deleteFile openFile; process: fork exec.
+                          Without it: every operation of the type but openFile,
+                          which is opening a file to read it
   containerImageName      nginx: the last part of the image's name
   containerImageFullName  docker.io/library/nginx: without the tag
   containerImageTag       "1.27": in quotes where YAML would see a number

@@ -5,6 +5,7 @@
 package policy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,13 +37,14 @@ func (t Type) String() string {
 // without its Type. The numbers are shared with the kernel.
 type Operation uint8
 
-// Operations of type File.
+// Operations of type File. OpenFile is opening a file to read it, and is only selected by name.
 const (
 	CreateExecutable Operation = 0
 	ModifyExecutable Operation = 1
 	CreateFile       Operation = 2
 	ModifyFile       Operation = 3
 	DeleteFile       Operation = 4
+	OpenFile         Operation = 5
 )
 
 // Operations of type Process.
@@ -58,6 +60,7 @@ var operationNames = [...][]string{
 		CreateFile:       "createFile",
 		ModifyFile:       "modifyFile",
 		DeleteFile:       "deleteFile",
+		OpenFile:         "openFile",
 	},
 	Process: {
 		Fork: "fork",
@@ -75,6 +78,12 @@ func (t Type) Operations() []Operation {
 		ops[i] = Operation(i)
 	}
 	return ops
+}
+
+// ImpliedOperations lists the operations that a selector without operations selects, in the order of their numbers. It is
+// every operation of the type but OpenFile: reading is so frequent, and so rarely meant, that it has to be named.
+func (t Type) ImpliedOperations() []Operation {
+	return slices.DeleteFunc(t.Operations(), func(op Operation) bool { return t == File && op == OpenFile })
 }
 
 // OperationName is the name that the policy language gives to an operation of this type.
@@ -115,7 +124,7 @@ func (a Action) String() string {
 }
 
 // Selector is a named set of conditions. Values of one condition are alternatives, and all conditions that are
-// present must hold. A nil list is an absent condition; no Operations means every operation of the type.
+// present must hold. A nil list is an absent condition; no Operations means the type's ImpliedOperations.
 type Selector struct {
 	Name                   string
 	Operations             []Operation
@@ -134,6 +143,10 @@ type Selector struct {
 
 	ProcessExecutable        []string // Process only
 	ProcessName              []string // Process only
+	ProcessUserID            []uint32 // Process only; effective user ids
+	ProcessUserName          []string // Process only; names in the container's own /etc/passwd
+	SessionLeaderName        []string // Process only
+	SessionLeaderExecutable  []string // Process only
 	SessionLeaderInteractive *bool    // Process only; nil is an absent condition
 }
 

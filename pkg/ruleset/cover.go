@@ -36,13 +36,8 @@ func covers(t policy.Type, outer, inner *policy.Selector) bool {
 }
 
 func coversOperations(t policy.Type, outer, inner *policy.Selector) bool {
-	wanted := inner.Operations
-	if len(wanted) == 0 {
-		wanted = t.Operations()
-	}
-	return len(outer.Operations) == 0 || !slices.ContainsFunc(wanted, func(op policy.Operation) bool {
-		return !slices.Contains(outer.Operations, op)
-	})
+	selected := operationsOf(t, outer)
+	return !slices.ContainsFunc(operationsOf(t, inner), func(op policy.Operation) bool { return !slices.Contains(selected, op) })
 }
 
 // coversAll reports whether each value is covered by some value of the condition.

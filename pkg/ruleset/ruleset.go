@@ -165,11 +165,7 @@ func (t *Table) fill(typ policy.Type, section *policy.Section) error {
 
 func (t *Table) selector(typ policy.Type, s *policy.Selector, bit uint64) {
 	t.Selectors = append(t.Selectors, s.Name)
-	operations := s.Operations
-	if len(operations) == 0 {
-		operations = typ.Operations()
-	}
-	for _, op := range operations {
+	for _, op := range operationsOf(typ, s) {
 		t.Operations[op] |= bit
 	}
 	set := func(word *uint64, is bool) {
@@ -184,6 +180,14 @@ func (t *Table) selector(typ policy.Type, s *policy.Selector, bit uint64) {
 	set(&t.Interactive, s.SessionLeaderInteractive != nil && *s.SessionLeaderInteractive)
 	set(&t.NotInteractive, s.SessionLeaderInteractive != nil && !*s.SessionLeaderInteractive)
 	set(&t.ContainerFree, containerFree(s))
+}
+
+// operationsOf are the operations that a selector of type t selects.
+func operationsOf(t policy.Type, s *policy.Selector) []policy.Operation {
+	if len(s.Operations) == 0 {
+		return t.ImpliedOperations()
+	}
+	return s.Operations
 }
 
 func (t *Table) response(r *policy.Response, bit uint64, bits map[string]uint64) error {
