@@ -118,7 +118,8 @@ var gone = regexp.MustCompile(`404  Not Found|E: Version '.*' for '.*' was not f
 
 // sourceLine is the sources.list line of a suite, on the mirror that the machine itself uses for its own release.
 func sourceLine(ctx context.Context, suite string) (string, error) {
-	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)").Output()
+	// Unlike "apt-get indextargets", this knows the sources of a machine that has never read a package list.
+	out, err := exec.CommandContext(ctx, "apt-get", "--print-uris", "update").Output()
 	if err != nil {
 		return "", fmt.Errorf("list apt's sources: %w", err)
 	}
@@ -137,15 +138,17 @@ func sourceLine(ctx context.Context, suite string) (string, error) {
 	return "deb " + options + site + " " + suite + " main\n", nil
 }
 
-// mirror picks, from lines of "site release", the site of the machine's own release; security suites live on a
-// site of their own.
-func mirror(targets, codename string, security bool) (string, error) {
+var inRelease = regexp.MustCompile(`(?m)^'(.+)/dists/(.+)/InRelease' `)
+
+// mirror picks, from the addresses that "apt-get update" would fetch, the site of the machine's own release; security
+// suites live on a site of their own.
+func mirror(uris, codename string, security bool) (string, error) {
 	want := codename
 	if security {
 		want += "-security"
 	}
-	for _, line := range strings.Split(targets, "\n") {
-		if site, release, ok := strings.Cut(line, " "); ok && release == want {
+	for _, m := range inRelease.FindAllStringSubmatch(uris, -1) {
+		if site, release := m[1], m[2]; release == want {
 			return site, nil
 		}
 	}

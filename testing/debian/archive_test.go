@@ -11,15 +11,18 @@ import (
 )
 
 func TestMirror(t *testing.T) {
-	const targets = "http://tools.test/repo stable\nhttp://m.test/debian bookworm\nhttp://m.test/debian bookworm-updates\n" +
-		"http://s.test/security bookworm-security\n"
-	site, err := mirror(targets, "bookworm", false)
+	const uris = "'http://tools.test/repo/dists/stable/InRelease' tools.test_repo_dists_stable_InRelease 0 \n" +
+		"'http://m.test/a%20b/debian/dists/bookworm/InRelease' m.test_debian_dists_bookworm_InRelease 0 \n" +
+		"'http://m.test/debian/dists/bookworm-updates/InRelease' m.test_debian_dists_bookworm-updates_InRelease 0 \n" +
+		"'http://s.test/security/dists/bookworm-security/InRelease' s.test_security_dists_bookworm-security_InRelease 0 \n" +
+		"'http://m.test/debian/dists/bookworm/main/binary-all/Packages.xz' m.test_debian_dists_bookworm_main_binary-all_Packages 0 \n"
+	site, err := mirror(uris, "bookworm", false)
 	require.NoError(t, err)
-	require.Equal(t, "http://m.test/debian", site)
-	site, err = mirror(targets, "bookworm", true)
+	require.Equal(t, "http://m.test/a%20b/debian", site)
+	site, err = mirror(uris, "bookworm", true)
 	require.NoError(t, err)
 	require.Equal(t, "http://s.test/security", site)
-	_, err = mirror(targets, "trixie", true)
+	_, err = mirror(uris, "trixie", true)
 	require.ErrorContains(t, err, "no source for trixie-security: add it")
 }
 
