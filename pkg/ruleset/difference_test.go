@@ -1,0 +1,202 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ruleset
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastic/cloud-defend/pkg/policy"
+)
+
+func parsed(t *testing.T, text string) *Ruleset {
+	t.Helper()
+	p, _, err := policy.Parse("policy.yml", []byte(text))
+	require.NoError(t, err)
+	r, err := Compile(p)
+	require.NoError(t, err)
+	return r
+}
+
+const versionOne = `
+file:
+  selectors:
+    - {name: pages, operation: [createFile, modifyFile], targetFilePath: [/srv/**, /www/*], containerImageName: [nginx]}
+    - {name: drift, operation: [createExecutable]}
+    - {name: old, operation: [deleteFile], ignoreVolumeMounts: true}
+    - {name: staging, kubernetesNamespace: [staging]}
+  responses:
+    - {match: [pages], exclude: [staging], actions: [alert]}
+    - {match: [drift, old], actions: [log]}
+process:
+  selectors:
+    - {name: shells, operation: [exec], processName: [sh], sessionLeaderInteractive: true}
+  responses:
+    - {match: [shells], actions: [alert, block]}
+`
+
+const versionTwo = `
+process:
+  selectors:
+    - {name: shells, operation: [exec], processName: [sh, bash], sessionLeaderInteractive: false}
+  responses:
+    - {match: [shells], actions: [block, alert]}
+file:
+  selectors:
+    - {name: drift, operation: [createExecutable, modifyExecutable]}
+    - {name: staging, kubernetesNamespace: [staging]}
+    - {name: cache, operation: [modifyFile], targetFilePath: [/srv/cache/**]}
+    - {name: pages, operation: [modifyFile, deleteFile], targetFilePath: [/www/*, /srv/*], kubernetesPodLabel: ["app:web"]}
+  responses:
+    - {match: [cache], actions: [log]}
+    - {match: [drift], actions: [log]}
+    - {match: [pages], exclude: [cache, staging], actions: [alert, block]}
+`
+
+func TestDifference(t *testing.T) {
+	var out strings.Builder
+	different, err := Difference(&out, parsed(t, versionOne), parsed(t, versionTwo))
+	require.NoError(t, err)
+	require.True(t, different)
+	require.Equal(t, `file.selectors
+  removed  old: deleteFile
+             and the file is not on a mounted volume
+  changed  drift
+             operation: also modifyExecutable
+  added    cache: modifyFile
+             and the file is below /srv/cache/
+  changed  pages
+             operation: also deleteFile; no longer createFile
+             containerImageName: not asked for any more: was nginx
+             targetFilePath: also /srv/*; no longer /srv/**
+             kubernetesPodLabel: asked for now: app:web
+
+file.responses
+  removed  when drift or old: log it
+  added    when cache: log it
+  added    when drift: log it
+  changed  when pages, unless cache or staging: raise an alert, refuse the operation
+  was      when pages, unless staging: raise an alert
+
+process.selectors
+  changed  shells
+             processName: also bash
+             sessionLeaderInteractive: false, was true
+
+Kernel hooks
+  changed  file_open: also modifyExecutable; no longer createFile
+  changed  path_mknod: no longer createFile
+  changed  path_rename: also modifyExecutable; no longer createFile
+  changed  path_link: no longer createFile
+  changed  path_chmod: also modifyExecutable
+  changed  path_truncate: also modifyExecutable
+  changed  file_truncate: also modifyExecutable
+
+Can be refused, and could not before
+  pages: modifyFile, deleteFile
+  shells: exec
+
+Could be refused before, and cannot any more
+  shells: exec
+`, out.String())
+}
+
+// TestNoDifference: order, repeated responses and repeated values mean nothing.
+func TestNoDifference(t *testing.T) {
+	same := strings.Replace(versionOne, "[pages], exclude: [staging], actions: [alert]}", "[drift, old], actions: [log]}", 1)
+	same = strings.Replace(same, "match: [drift, old], actions: [log]}",
+		"match: [old, drift], actions: [log]}\n    - {match: [pages], exclude: [staging, staging], actions: [alert]}", 1)
+	same = strings.Replace(same, "[createFile, modifyFile]", "[modifyFile, createFile, modifyFile]", 1)
+	require.NotEqual(t, versionOne, same)
+	var out strings.Builder
+	different, err := Difference(&out, parsed(t, versionOne), parsed(t, same))
+	require.NoError(t, err)
+	require.Empty(t, out.String())
+	require.False(t, different)
+}
+
+func TestNewRefusals(t *testing.T) {
+	const before = `
+file:
+  selectors:
+    - {name: pages, operation: [modifyFile, deleteFile], targetFilePath: [/srv/**]}
+    - {name: web, operation: [modifyFile], containerImageName: [nginx]}
+    - {name: cache, targetFilePath: [/srv/cache/**]}
+  responses:
+    - {match: [pages], exclude: [cache], actions: [alert, block]}
+    - {match: [web], actions: [alert]}
+`
+	for _, c := range []struct{ old, new, want, gone string }{
+		{"[/srv/**]}\n    - {name: web", "[/srv/www/**, /srv/a]}\n    - {name: web", "", "pages: modifyFile, deleteFile"},
+		{"[/srv/**]}\n    - {name: web", "[/srv/**, /www/*]}\n    - {name: web", "pages: modifyFile of /www/*, deleteFile of /www/*", ""},
+		{"[modifyFile, deleteFile]", "[createFile, deleteFile]", "pages: createFile", "pages: modifyFile"},
+		{"exclude: [cache]", "exclude: []", "pages: modifyFile, deleteFile", ""},
+		{"exclude: [cache]", "exclude: [cache, web]", "", "pages: modifyFile"},
+		{"[web], actions: [alert]", "[web], exclude: [web], actions: [alert]", "", ""},
+		{"[pages], exclude", "[pages, web], exclude", "web: modifyFile", ""},
+		{"[modifyFile, deleteFile], t", "[modifyFile, deleteFile], containerImageName: [nginx], t", "", "pages: modifyFile, deleteFile"},
+		{"{match: [pages], exclude: [cache], actions: [alert, block]}", "{match: [pages], actions: [alert]}", "", "pages: modifyFile, deleteFile"},
+	} {
+		was, now := parsed(t, before), parsed(t, strings.Replace(before, c.old, c.new, 1))
+		require.Equal(t, c.want, strings.Join(newRefusals(was, now), "; "), c.new)
+		require.Equal(t, c.gone, strings.Join(newRefusals(now, was), "; "), c.new)
+	}
+}
+
+// TestNewRefusalsMissNone holds the list against what two random policies do in a small world: whatever only the
+// second one blocks is on it.
+func TestNewRefusalsMissNone(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	silent, newly := 0, 0
+	for range 4000 {
+		was, now := randomBlocker(t, rnd), randomBlocker(t, rnd)
+		listed := strings.Join(newRefusals(was, now), "\n")
+		if listed == "" {
+			silent++
+		}
+		for range 40 {
+			seed := rnd.Uint64()
+			q := func(r *Ruleset) Query {
+				q := randomQuery(rand.New(rand.NewPCG(seed, 0)), r)
+				if seed%3 == 0 {
+					q.ContainerMust, q.ContainerMay = r.Tables[policy.File].ContainerFree, ^uint64(0)
+				}
+				return q
+			}
+			d := now.Decide(policy.File, q(now))
+			if d.Block == 0 || was.Decide(policy.File, q(was)).Block != 0 {
+				continue
+			}
+			newly++
+			require.Contains(t, listed, policy.File.OperationName(q(now).Operation), "%d", seed)
+		}
+	}
+	require.Greater(t, silent, 300)
+	require.Greater(t, newly, 3000)
+}
+
+func randomBlocker(t *testing.T, rnd *rand.Rand) *Ruleset {
+	t.Helper()
+	s := &policy.Section{}
+	for i := range 3 {
+		selector := randomSelector(rnd)
+		selector.Name = fmt.Sprint("s", i)
+		s.Selectors = append(s.Selectors, selector)
+	}
+	for range 2 {
+		r := policy.Response{Match: []string{fmt.Sprint("s", rnd.IntN(3))}, Actions: policy.Alert | policy.Block}
+		if rnd.IntN(2) == 0 {
+			r.Exclude = []string{fmt.Sprint("s", rnd.IntN(3))}
+		}
+		s.Responses = append(s.Responses, r)
+	}
+	r, err := Compile(&policy.Policy{File: s})
+	require.NoError(t, err)
+	return r
+}
