@@ -33,6 +33,9 @@ type Container struct {
 	// Sandbox is true for the container that only holds a pod's namespaces
 	// (pause).
 	Sandbox bool
+	// Users are the lines of the container's own /etc/passwd; nil when they are
+	// not known.
+	Users []User
 	// Complete is false while only the id from the cgroup path is known. The
 	// policy then decides as for an unknown container.
 	Complete bool
