@@ -73,7 +73,7 @@ func faultsOf(name string, err error) []policy.Fault {
 			File:    name,
 			Key:     fmt.Sprintf("%s.selectors %s", limit.Type, limit.Selector),
 			Problem: fmt.Sprintf("%q takes the policy beyond %s", limit.Pattern, limit.Limit),
-			Remedy:  "use fewer patterns, or a /** in place of many",
+			Remedy:  limit.Remedy,
 		}}
 	}
 	return []policy.Fault{{File: name, Problem: err.Error()}}

@@ -92,7 +92,7 @@ func encode(rs *ruleset.Ruleset, revision uint32, out *bpfPolicy) {
 	out.Slot = revision & 1
 	for i := range rs.Tables {
 		from, to := &rs.Tables[i], &out.Tables[i]
-		to.PathStart, to.NameStart = from.PathStart, from.NameStart
+		to.PathStart, to.NameStart = from.PathStarts[0], from.NameStart
 		to.Responses = uint32(len(from.Match))
 		to.Operations = from.Operations
 		to.AnyMatch = from.AnyMatch

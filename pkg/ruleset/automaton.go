@@ -26,13 +26,21 @@ type builder struct {
 	accept    []uint64
 	acceptIDs map[uint64]uint32
 	patterns  []pattern
+	starts    []start
 }
 
-// pattern is one value of a selector, kept for error messages.
+// pattern is one value of a selector.
 type pattern struct {
 	typ      policy.Type
 	selector string
 	text     string
+	bit      uint64 // of the selector
+}
+
+// start is where the row of a state is wanted after packing.
+type start struct {
+	to    *uint32
+	state int32 // or none
 }
 
 // state is a state before packing. Targets are indices into builder.states.
@@ -80,35 +88,67 @@ type trie struct {
 	nodes []node
 }
 
-// paths adds the automaton of a type's path conditions and returns its start.
-func (b *builder) paths(t policy.Type, selectors []policy.Selector) (int32, error) {
-	tree := trie{nodes: []node{{}}}
-	for i := range selectors {
-		for _, text := range pathPatterns(t, &selectors[i]) {
-			b.patterns = append(b.patterns, pattern{t, selectors[i].Name, text})
-			if err := b.insertPath(&tree, text, 1<<i); err != nil {
-				return none, err
-			}
-		}
+// texts adds the automata of everything that a type's selectors compare with a text.
+func (b *builder) texts(t policy.Type, selectors []policy.Selector, table *Table) error {
+	path := func(s *policy.Selector) []string { return pathPatterns(t, s) }
+	name := func(s *policy.Selector) []string { return s.ProcessName }
+	leader := func(s *policy.Selector) []string { return s.SessionLeaderExecutable }
+	leaderName := func(s *policy.Selector) []string { return s.SessionLeaderName }
+	if err := b.paths(gather(t, selectors, path), &table.PathStarts); err != nil {
+		return err
 	}
-	return b.automaton(&tree)
+	if err := b.names(gather(t, selectors, name), &table.NameStart); err != nil {
+		return err
+	}
+	if err := b.paths(gather(t, selectors, leader), &table.LeaderStarts); err != nil {
+		return err
+	}
+	return b.names(gather(t, selectors, leaderName), &table.LeaderNameStart)
 }
 
-// names adds the automaton of a type's processName conditions and returns its start.
-func (b *builder) names(t policy.Type, selectors []policy.Selector) (int32, error) {
-	tree := trie{nodes: []node{{}}}
+// gather lists the values of one condition.
+func gather(t policy.Type, selectors []policy.Selector, values func(*policy.Selector) []string) []pattern {
+	var list []pattern
 	for i := range selectors {
-		for _, text := range selectors[i].ProcessName {
-			b.patterns = append(b.patterns, pattern{t, selectors[i].Name, text})
-			n, err := b.insert(&tree, text)
-			if err != nil {
-				return none, err
-			}
-			tree.nodes[n].exact |= 1 << i
+		for _, text := range values(&selectors[i]) {
+			list = append(list, pattern{t, selectors[i].Name, text, 1 << i})
 		}
 	}
-	return b.automaton(&tree)
+	return list
 }
+
+// paths adds the automata of one condition on paths.
+func (b *builder) paths(list []pattern, to *Starts) error {
+	tree := trie{nodes: []node{{}}}
+	for _, p := range list {
+		b.patterns = append(b.patterns, p)
+		if err := b.insertPath(&tree, p.text, p.bit); err != nil {
+			return err
+		}
+	}
+	start, err := b.automaton(&tree)
+	b.begin(&to[0], start)
+	return err
+}
+
+// names adds the automaton of one condition on names.
+func (b *builder) names(list []pattern, to *uint32) error {
+	tree := trie{nodes: []node{{}}}
+	for _, p := range list {
+		b.patterns = append(b.patterns, p)
+		n, err := b.insert(&tree, p.text)
+		if err != nil {
+			return err
+		}
+		tree.nodes[n].exact |= p.bit
+	}
+	start, err := b.automaton(&tree)
+	b.begin(to, start)
+	return err
+}
+
+// begin notes where the row of a state is wanted.
+func (b *builder) begin(to *uint32, state int32) { b.starts = append(b.starts, start{to, state}) }
 
 func (b *builder) insertPath(tree *trie, text string, bit uint64) error {
 	dir, isDeep := strings.CutSuffix(text, "**")
@@ -173,9 +213,11 @@ func (b *builder) class(c byte) error {
 	return nil
 }
 
+const limitRemedy = "use fewer patterns, or a /** in place of many"
+
 func (b *builder) tooMany(pattern int32, limit string) error {
 	p := b.patterns[pattern]
-	return &LimitError{Type: p.typ, Selector: p.selector, Pattern: p.text, Limit: limit}
+	return &LimitError{Type: p.typ, Selector: p.selector, Pattern: p.text, Limit: limit, Remedy: limitRemedy}
 }
 
 // automaton turns a trie into states, one for each node, and returns the one of its root; none if the trie is empty.

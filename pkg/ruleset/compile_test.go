@@ -18,7 +18,8 @@ import (
 func build(t *testing.T, selectors []policy.Selector) (*builder, *image) {
 	t.Helper()
 	b := newBuilder(new([256]uint8))
-	_, err := b.paths(policy.File, selectors)
+	var table Table
+	err := b.texts(policy.File, selectors, &table)
 	require.NoError(t, err)
 	m, err := b.pack()
 	require.NoError(t, err)
@@ -121,16 +122,16 @@ func TestCompileTooManyCells(t *testing.T) {
 	require.Equal(t, "many", limit.Selector)
 	require.Contains(t, paths[900:1300], limit.Pattern)
 	require.Equal(t, "262144 cells", limit.Limit)
-	require.EqualError(t, err, fmt.Sprintf(`compile file selector "many": pattern %q takes the policy beyond 262144 cells; use fewer patterns, or a /** in place of many`, limit.Pattern))
+	require.EqualError(t, err, fmt.Sprintf(`compile file selector "many": %q takes the policy beyond 262144 cells; use fewer patterns, or a /** in place of many`, limit.Pattern))
 }
 
 // TestPackNoRoom: the states fit by the bound that insert keeps, and not by place.
 func TestPackNoRoom(t *testing.T) {
 	b := newBuilder(new([256]uint8))
-	b.patterns = []pattern{{policy.Process, "s", "/x"}}
+	b.patterns = []pattern{{typ: policy.Process, selector: "s", text: "/x"}}
 	b.states = make([]state, MaxCells/3)
 	_, err := b.pack()
-	require.Equal(t, &LimitError{Type: policy.Process, Selector: "s", Pattern: "/x", Limit: "262144 cells"}, err)
+	require.Equal(t, &LimitError{Type: policy.Process, Selector: "s", Pattern: "/x", Limit: "262144 cells", Remedy: limitRemedy}, err)
 	b.states = b.states[:MaxCells/3-rowSpan]
 	_, err = b.pack()
 	require.NoError(t, err)
@@ -178,7 +179,7 @@ func TestCompileTooManyBytes(t *testing.T) {
 	_, err = Compile(pathPolicy(s))
 	var limit *LimitError
 	require.ErrorAs(t, err, &limit)
-	require.Equal(t, LimitError{Type: policy.File, Selector: "onemore", Pattern: path(255), Limit: "254 different bytes"}, *limit)
+	require.Equal(t, LimitError{Type: policy.File, Selector: "onemore", Pattern: path(255), Limit: "254 different bytes", Remedy: limitRemedy}, *limit)
 }
 
 func TestCompileRefusesWhatParseRefuses(t *testing.T) {

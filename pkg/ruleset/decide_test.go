@@ -198,14 +198,18 @@ func TestTable(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	got := r.Tables[policy.Process]
-	require.NotZero(t, got.PathStart)
+	require.NotZero(t, got.PathStarts[0])
 	require.NotZero(t, got.NameStart)
-	got.PathStart, got.NameStart = 0, 0
+	got.PathStarts, got.NameStart = Starts{}, 0
 	require.Equal(t, Table{
 		Operations:     [16]uint64{policy.Fork: 6, policy.Exec: 3},
 		AnyMatch:       3,
 		NoPath:         6,
 		NoName:         5,
+		NoLeaderPath:   7,
+		NoLeaderName:   7,
+		NoUserID:       7,
+		NoUserName:     7,
 		Interactive:    1,
 		NotInteractive: 4,
 		ContainerFree:  5,

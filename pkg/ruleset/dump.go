@@ -58,8 +58,13 @@ func (d *dump) table(t policy.Type) {
 		}
 		d.printf("\n")
 	}
-	d.automaton(t, "paths", table.PathStart)
+	for _, u := range table.Users {
+		d.printf("  user %d: %s\n", u.ID, d.names(t, u.Bits))
+	}
+	d.automata(t, "paths", &table.PathStarts)
 	d.automaton(t, "names", table.NameStart)
+	d.automata(t, "session leaders' paths", &table.LeaderStarts)
+	d.automaton(t, "session leaders' names", table.LeaderNameStart)
 }
 
 // traits lists what a selector asks for besides operations.
@@ -72,6 +77,10 @@ func (t *Table) traits(bit uint64) string {
 		{t.ContainerFree&bit == 0, "container"},
 		{t.NoPath&bit == 0, "path"},
 		{t.NoName&bit == 0, "name"},
+		{t.NoUserID&bit == 0, "user id"},
+		{t.NoUserName&bit == 0, "user name"},
+		{t.NoLeaderPath&bit == 0, "session leader's path"},
+		{t.NoLeaderName&bit == 0, "session leader's name"},
 		{t.IgnoreVolumeMounts&bit != 0, "no volume mounts"},
 		{t.IgnoreVolumeFiles&bit != 0, "no volume files"},
 		{t.Interactive&bit != 0, "interactive"},
@@ -123,6 +132,15 @@ func (k *walk) number(state uint32, word string) int {
 		k.words = append(k.words, word)
 	}
 	return n
+}
+
+func (d *dump) automata(t policy.Type, what string, starts *Starts) {
+	for i, start := range starts {
+		if i > 0 {
+			what = "and"
+		}
+		d.automaton(t, what, start)
+	}
 }
 
 func (d *dump) automaton(t policy.Type, what string, start uint32) {

@@ -30,8 +30,8 @@ var (
 // may come to the latter before it is known whether the file exists, and only the former tells.
 var hooks = [...]Hook{
 	{
-		Function: "file_open", Sees: "a file is opened for writing, or was created by the open",
-		File: slices.Concat(creations, modifications),
+		Function: "file_open", Sees: "a file is opened, or was created by the open",
+		File: slices.Concat(creations, modifications, []policy.Operation{policy.OpenFile}),
 	},
 	{Function: "path_mknod", Sees: "open, mknod or bind makes a name", File: creations},
 	{Function: "path_unlink", Sees: "a name is removed", File: []policy.Operation{policy.DeleteFile}},

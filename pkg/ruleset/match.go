@@ -13,11 +13,11 @@ import (
 // maxName is how much of a name the kernel compares, the length of a task's comm without its NUL.
 const maxName = 15
 
-// MatchPath runs a type's path automaton over an absolute path without "." and ".." components and without a slash at
+// MatchPath runs a type's path automata over an absolute path without "." and ".." components and without a slash at
 // its end. accept are the selectors whose path condition the path satisfies, below those that some path underneath it
 // could satisfy. Selectors without a path condition (Table.NoPath) are in neither.
 func (r *Ruleset) MatchPath(t policy.Type, path string) (accept, below uint64) {
-	return r.match(r.Tables[t].PathStart, path)
+	return r.matchAll(&r.Tables[t].PathStarts, path)
 }
 
 // MatchName runs a type's name automaton over the last component of an executable's path. Selectors without a
@@ -25,6 +25,31 @@ func (r *Ruleset) MatchPath(t policy.Type, path string) (accept, below uint64) {
 func (r *Ruleset) MatchName(t policy.Type, name string) (accept uint64) {
 	accept, _ = r.match(r.Tables[t].NameStart, name[:min(len(name), maxName)])
 	return accept
+}
+
+// MatchLeaderPath is MatchPath for the executable of a session leader and sessionLeaderExecutable.
+func (r *Ruleset) MatchLeaderPath(t policy.Type, path string) (accept uint64) {
+	accept, _ = r.matchAll(&r.Tables[t].LeaderStarts, path)
+	return accept
+}
+
+// MatchLeaderName is MatchName for the executable of a session leader and sessionLeaderName.
+func (r *Ruleset) MatchLeaderName(t policy.Type, name string) (accept uint64) {
+	accept, _ = r.match(r.Tables[t].LeaderNameStart, name[:min(len(name), maxName)])
+	return accept
+}
+
+// matchAll unites what several automata say about one path.
+func (r *Ruleset) matchAll(starts *Starts, path string) (accept, below uint64) {
+	for _, start := range starts {
+		if start == 0 {
+			break
+		}
+		a, b := r.match(start, path)
+		accept |= a
+		below |= b
+	}
+	return accept, below
 }
 
 // match goes the kernel's way through the cells, shortcuts included.

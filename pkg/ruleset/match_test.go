@@ -206,7 +206,7 @@ func TestMatchName(t *testing.T) {
 	} {
 		require.Equal(t, want, r.Names(policy.Process, r.MatchName(policy.Process, name)), name)
 	}
-	require.Zero(t, r.Tables[policy.Process].PathStart)
+	require.Zero(t, r.Tables[policy.Process].PathStarts)
 	accept, below := r.MatchPath(policy.Process, "/bin/sh")
 	require.Zero(t, accept|below)
 }

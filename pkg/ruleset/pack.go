@@ -36,14 +36,6 @@ type image struct {
 	bases []uint32 // by state
 }
 
-// base is the row of a state, 0 for none.
-func (m *image) base(state int32) uint32 {
-	if state == none {
-		return 0
-	}
-	return m.bases[state]
-}
-
 // pack lays the rows of all states into one array, each at the first place where its cells are free, those with most
 // cells first.
 func (b *builder) pack() (*image, error) {
@@ -69,6 +61,11 @@ func (b *builder) pack() (*image, error) {
 	m.cells = make([]uint32, max(top, 1))
 	for i := range b.states {
 		m.write(&b.states[i], b.states, m.bases[i])
+	}
+	for _, s := range b.starts {
+		if s.state != none {
+			*s.to = m.bases[s.state]
+		}
 	}
 	return m, nil
 }

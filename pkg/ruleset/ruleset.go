@@ -37,7 +37,6 @@
 package ruleset
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -48,8 +47,13 @@ import (
 const (
 	MaxAccept = 8192    // accept sets
 	MaxCells  = 1 << 18 // cells
+	MaxStarts = 4       // automata that read one path
+	MaxUsers  = 256     // user ids of a type
 	maxClass  = 254     // classes besides 0; 255 is no tag
 )
+
+// Starts are the states in which the automata begin that read one path.
+type Starts [MaxStarts]uint32
 
 // Ruleset is a compiled policy: the image that the kernel evaluates, and what resolves its bits to names. Nothing
 // changes it after Compile, so it may be used concurrently.
@@ -67,39 +71,12 @@ type Ruleset struct {
 	selectors [len(policy.Types)][]policy.Selector
 }
 
-// Table holds the bits of one type. Bit s of a selector word is selector s, bit r of a response word is response r.
-type Table struct {
-	// PathStart and NameStart are the states in which the automata of paths and names begin; 0 when no selector has
-	// such a condition.
-	PathStart, NameStart uint32
-	// Operations maps an operation to the selectors that accept it.
-	Operations [16]uint64
-	// AnyMatch are the selectors of some response's match list. Others alone never cause anything.
-	AnyMatch uint64
-	// NoPath and NoName are the selectors without a condition on paths and on names.
-	NoPath, NoName uint64
-	// IgnoreVolumeMounts and IgnoreVolumeFiles are the selectors with these flags.
-	IgnoreVolumeMounts, IgnoreVolumeFiles uint64
-	// Interactive and NotInteractive are the selectors with sessionLeaderInteractive true and false.
-	Interactive, NotInteractive uint64
-	// ContainerFree are the selectors without a condition on the container: they match whatever it turns out to be.
-	ContainerFree uint64
-	// Match and Exclude hold each response's selectors.
-	Match, Exclude []uint64
-	// Log, Alert and Block are the responses with that action.
-	Log, Alert, Block uint64
-	// Selectors are the names of the selectors.
-	Selectors []string
-}
-
 // Compile builds the tables of a policy. The same policy gives the same tables, to the byte. A policy that does not fit
 // into the kernel's arrays gives a *LimitError; one that Parse would have refused may give another error.
 func Compile(p *policy.Policy) (*Ruleset, error) {
 	r := &Ruleset{}
 	b := newBuilder(&r.Classes)
-	var starts [len(policy.Types)]struct{ path, name int32 }
 	for _, t := range policy.Types {
-		starts[t].path, starts[t].name = none, none
 		section := p.Section(t)
 		if section == nil {
 			continue
@@ -108,11 +85,7 @@ func Compile(p *policy.Policy) (*Ruleset, error) {
 			return nil, fmt.Errorf("compile %s section: %w", t, err)
 		}
 		r.selectors[t] = slices.Clone(section.Selectors)
-		var err error
-		if starts[t].path, err = b.paths(t, section.Selectors); err != nil {
-			return nil, err
-		}
-		if starts[t].name, err = b.names(t, section.Selectors); err != nil {
+		if err := b.texts(t, section.Selectors, &r.Tables[t]); err != nil {
 			return nil, err
 		}
 	}
@@ -121,10 +94,6 @@ func Compile(p *policy.Policy) (*Ruleset, error) {
 		return nil, err
 	}
 	r.Cells, r.Accept = packed.cells, b.accept
-	for t := range starts {
-		r.Tables[t].PathStart = packed.base(starts[t].path)
-		r.Tables[t].NameStart = packed.base(starts[t].name)
-	}
 	return r, nil
 }
 
@@ -133,100 +102,10 @@ type LimitError struct {
 	Type     policy.Type
 	Selector string
 	Pattern  string
-	// Limit is what the policy exceeds, in words.
-	Limit string
+	// Limit is what the policy exceeds, and Remedy what to do about it, in words.
+	Limit, Remedy string
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("compile %s selector %q: pattern %q takes the policy beyond %s; use fewer patterns, or a /** in place of many",
-		e.Type, e.Selector, e.Pattern, e.Limit)
-}
-
-var errTooMany = errors.New("more than 64 selectors or responses")
-
-// fill sets everything but the automata.
-func (t *Table) fill(typ policy.Type, section *policy.Section) error {
-	if len(section.Selectors) > policy.MaxItems || len(section.Responses) > policy.MaxItems {
-		return errTooMany
-	}
-	bits := map[string]uint64{}
-	for i := range section.Selectors {
-		s := &section.Selectors[i]
-		bits[s.Name] |= 1 << i
-		t.selector(typ, s, 1<<i)
-	}
-	for i := range section.Responses {
-		if err := t.response(&section.Responses[i], 1<<i, bits); err != nil {
-			return fmt.Errorf("response %d: %w", i, err)
-		}
-	}
-	return nil
-}
-
-func (t *Table) selector(typ policy.Type, s *policy.Selector, bit uint64) {
-	t.Selectors = append(t.Selectors, s.Name)
-	for _, op := range operationsOf(typ, s) {
-		t.Operations[op] |= bit
-	}
-	set := func(word *uint64, is bool) {
-		if is {
-			*word |= bit
-		}
-	}
-	set(&t.NoPath, len(pathPatterns(typ, s)) == 0)
-	set(&t.NoName, len(s.ProcessName) == 0)
-	set(&t.IgnoreVolumeMounts, s.IgnoreVolumeMounts)
-	set(&t.IgnoreVolumeFiles, s.IgnoreVolumeFiles)
-	set(&t.Interactive, s.SessionLeaderInteractive != nil && *s.SessionLeaderInteractive)
-	set(&t.NotInteractive, s.SessionLeaderInteractive != nil && !*s.SessionLeaderInteractive)
-	set(&t.ContainerFree, containerFree(s))
-}
-
-// operationsOf are the operations that a selector of type t selects.
-func operationsOf(t policy.Type, s *policy.Selector) []policy.Operation {
-	if len(s.Operations) == 0 {
-		return t.ImpliedOperations()
-	}
-	return s.Operations
-}
-
-func (t *Table) response(r *policy.Response, bit uint64, bits map[string]uint64) error {
-	match, err := union(r.Match, bits)
-	if err != nil {
-		return err
-	}
-	exclude, err := union(r.Exclude, bits)
-	if err != nil {
-		return err
-	}
-	t.Match, t.Exclude = append(t.Match, match), append(t.Exclude, exclude)
-	if r.Actions != 0 {
-		t.AnyMatch |= match
-	}
-	for action, word := range map[policy.Action]*uint64{policy.Log: &t.Log, policy.Alert: &t.Alert, policy.Block: &t.Block} {
-		if r.Actions&action != 0 {
-			*word |= bit
-		}
-	}
-	return nil
-}
-
-func union(names []string, bits map[string]uint64) (uint64, error) {
-	var set uint64
-	for _, n := range names {
-		bit, ok := bits[n]
-		if !ok {
-			return 0, fmt.Errorf("no selector %q", n)
-		}
-		set |= bit
-	}
-	return set, nil
-}
-
-// pathPatterns are the paths that a selector of type t asks for.
-func pathPatterns(t policy.Type, s *policy.Selector) []string {
-	if t == policy.File {
-		return s.TargetFilePath
-	}
-	return s.ProcessExecutable
+	return fmt.Sprintf("compile %s selector %q: %q takes the policy beyond %s; %s", e.Type, e.Selector, e.Pattern, e.Limit, e.Remedy)
 }

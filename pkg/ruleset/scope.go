@@ -45,11 +45,11 @@ func inScope(s *policy.Selector, c *container.Container, cluster Cluster) bool {
 		hasOneOf(s.KubernetesPodLabel, c.Pod.Labels)
 }
 
-// containerFree reports whether inScope is true of every container.
+// containerFree reports whether inScope is true of every container, and whom the selector names means the same in all.
 func containerFree(s *policy.Selector) bool {
 	for _, values := range [][]string{
 		s.ContainerImageFullName, s.ContainerImageName, s.ContainerImageTag, s.KubernetesClusterID,
-		s.KubernetesClusterName, s.KubernetesNamespace, s.KubernetesPodName, s.KubernetesPodLabel,
+		s.KubernetesClusterName, s.KubernetesNamespace, s.KubernetesPodName, s.KubernetesPodLabel, s.ProcessUserName,
 	} {
 		if len(values) > 0 {
 			return false
