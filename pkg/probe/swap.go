@@ -74,7 +74,7 @@ func (p *Probe) newPolicy(rs *ruleset.Ruleset, revision uint32) (*ebpf.Map, erro
 		m.Close()
 		return nil, fmt.Errorf("map policy memory: %w", err)
 	}
-	encode(rs, revision, (*bpfPolicy)(unsafe.Pointer(&mem[0])))
+	Encode(rs, revision, mem)
 	if err := unix.Munmap(mem); err != nil {
 		m.Close()
 		return nil, fmt.Errorf("unmap policy memory: %w", err)
@@ -86,8 +86,10 @@ func (p *Probe) newPolicy(rs *ruleset.Ruleset, revision uint32) (*ebpf.Map, erro
 	return m, nil
 }
 
-// encode writes the kernel's form of a ruleset to zeroed memory.
-func encode(rs *ruleset.Ruleset, revision uint32, out *bpfPolicy) {
+// Encode writes the kernel's form of a ruleset to memory, which is zeroed and
+// as long as a value of the policy map.
+func Encode(rs *ruleset.Ruleset, revision uint32, memory []byte) {
+	out := (*bpfPolicy)(unsafe.Pointer(&memory[0]))
 	out.Revision = revision
 	out.Slot = revision & 1
 	for i := range rs.Tables {
