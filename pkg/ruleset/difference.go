@@ -248,3 +248,6 @@ func (r *Ruleset) hookOperations() map[string][]string {
 	}
 	return m
 }
+
+// Selectors are the selectors of a type as the policy has them, in its order. Nobody may write to them.
+func (r *Ruleset) Selectors(t policy.Type) []policy.Selector { return r.selectors[t] }

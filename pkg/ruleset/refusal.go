@@ -40,12 +40,8 @@ func (r *Ruleset) newRefusal(was *Ruleset, t policy.Type, response int, m *polic
 		return ""
 	}
 	excludes := r.chosen(t, r.Tables[t].Exclude[response])
-	ops := m.Operations
-	if len(ops) == 0 {
-		ops = t.Operations()
-	}
 	var words []string
-	for _, op := range ops {
+	for _, op := range operationsOf(t, m) {
 		one := *m
 		one.Operations = []policy.Operation{op}
 		if was.blocks(t, &one, excludes) {
@@ -93,7 +89,7 @@ func (r *Ruleset) blocks(t policy.Type, m *policy.Selector, excludes []*policy.S
 		}
 		matches := slices.ContainsFunc(r.chosen(t, table.Match[i]), func(s *policy.Selector) bool { return covers(t, s, m) })
 		escapes := slices.ContainsFunc(r.chosen(t, table.Exclude[i]), func(s *policy.Selector) bool {
-			return !apart(s, m) && !slices.ContainsFunc(excludes, func(e *policy.Selector) bool { return covers(t, e, s) })
+			return !apart(t, s, m) && !slices.ContainsFunc(excludes, func(e *policy.Selector) bool { return covers(t, e, s) })
 		})
 		if matches && !escapes {
 			return true
@@ -103,7 +99,7 @@ func (r *Ruleset) blocks(t policy.Type, m *policy.Selector, excludes []*policy.S
 }
 
 // apart reports whether no operation is in both selectors.
-func apart(s, m *policy.Selector) bool {
-	return len(s.Operations) > 0 && len(m.Operations) > 0 &&
-		!slices.ContainsFunc(m.Operations, func(op policy.Operation) bool { return slices.Contains(s.Operations, op) })
+func apart(t policy.Type, s, m *policy.Selector) bool {
+	theirs := operationsOf(t, s)
+	return !slices.ContainsFunc(operationsOf(t, m), func(op policy.Operation) bool { return slices.Contains(theirs, op) })
 }
