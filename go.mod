@@ -19,6 +19,11 @@ require (
 )
 
 require (
+	github.com/elastic/mock-es v0.0.0-20250530054253-8c3b6053f9b6
+	github.com/mileusna/useragent v1.3.4 // indirect
+)
+
+require (
 	github.com/armon/go-radix v1.0.0 // indirect
 	github.com/elastic/elastic-transport-go/v8 v8.9.0 // indirect
 	github.com/elastic/go-elasticsearch/v8 v8.19.7
