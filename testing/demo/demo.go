@@ -25,6 +25,9 @@ import (
 // kernel is the one of the small machine, where the scene has to have one: a pinned one that Debian keeps.
 const kernel = "6.1"
 
+// Documents is the file in which a run leaves its documents.
+const Documents = "build/demo.ndjson"
+
 // ErrScene is the error for a scene that was played and was not as expected; the scene has said why.
 var ErrScene = errors.New("the scene was not as expected")
 
@@ -51,7 +54,10 @@ func Run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	err = p.play(ctx)
-	fmt.Fprintf(out, "\nthe whole demo took %s\n", since(start))
+	if err == nil || errors.Is(err, ErrScene) {
+		fmt.Fprintf(out, "\nall documents, as cloud-defend wrote them: %s\n", Documents)
+	}
+	fmt.Fprintf(out, "the whole demo took %s\n", since(start))
 	return err
 }
 
@@ -66,6 +72,7 @@ type props struct {
 func (p *props) program() string { return filepath.Join(p.dir, "cloud-defend") }
 func (p *props) scene() string   { return filepath.Join(p.dir, "scene") }
 func (p *props) disk() string    { return filepath.Join(p.dir, "disk") }
+func (p *props) notes() string   { return filepath.Join(p.dir, "demo") }
 
 func (p *props) step(ctx context.Context, text string, do func(context.Context) error) error {
 	start := time.Now()
@@ -95,19 +102,40 @@ func (p *props) furnish(ctx context.Context) error {
 }
 
 func (p *props) play(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Dir(Documents), 0o755); err != nil {
+		return err
+	}
+	documents, err := os.Create(Documents)
+	if err != nil {
+		return err
+	}
+	defer documents.Close()
 	if why := unfit(ctx, p.program()); why != "" {
 		fmt.Fprintf(p.out, "this machine is not the stage: %s\n", why)
-		return p.playInMachine(ctx)
+		return p.playInMachine(ctx, documents)
 	}
 	fmt.Fprintln(p.out, "this machine's kernel can enforce: the scene is played on it")
-	cmd := exec.CommandContext(ctx, p.scene(), p.program(), p.disk())
+	return p.playHere(ctx, documents)
+}
+
+// written is the file of documents in the folder that the scene is given for them.
+const written = "documents.ndjson"
+
+func (p *props) playHere(ctx context.Context, documents io.Writer) error {
+	cmd := exec.CommandContext(ctx, p.scene(), p.program(), p.disk(), p.notes())
 	cmd.Stdout, cmd.Stderr = p.out, p.out
-	err := cmd.Run()
+	played := cmd.Run()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return ErrScene
+	if errors.As(played, &exit) {
+		played = ErrScene
 	}
-	return err
+	all, err := os.Open(filepath.Join(p.notes(), written))
+	if err != nil {
+		return errors.Join(played, err)
+	}
+	defer all.Close()
+	_, err = io.Copy(documents, all)
+	return errors.Join(played, err)
 }
 
 // unfit says why the scene cannot be played on this machine; empty if it can.
@@ -127,7 +155,7 @@ func unfit(ctx context.Context, program string) string {
 	return ""
 }
 
-func (p *props) playInMachine(ctx context.Context) error {
+func (p *props) playInMachine(ctx context.Context, documents io.Writer) error {
 	bed, err := vm.Open(ctx, indent{p.out})
 	if err != nil {
 		return err
@@ -137,18 +165,20 @@ func (p *props) playInMachine(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(p.out, "starting a small machine with Linux %s, emulated in software …\n", k.Release)
-	const program, scene = containers.Product, "/usr/local/bin/scene"
+	const program, scene, notes = containers.Product, "/usr/local/bin/scene", job.DataDir + "/demo"
 	p.files[program], p.files[scene] = p.program(), p.scene()
 	result, err := bed.Run(ctx, vm.Guest{
 		Kernel: k, Cmdline: "lsm=" + vm.WithBPF, Files: p.files, Disk: p.disk(),
 		Commands: []vm.Command{{
-			Command: job.Command{Args: []string{scene, program, job.DataDir}}, Output: p.out,
+			Command: job.Command{Args: []string{scene, program, job.DataDir, notes}}, Output: p.out,
+		}, {
+			Command: job.Command{Args: []string{"/bin/cat", notes + "/" + written}}, Output: documents,
 		}},
 	})
 	if err != nil {
 		return err
 	}
-	if exit := result.Exits[0]; exit.Code != 0 {
+	if played := result.Exits[0]; played.Code != 0 {
 		return ErrScene
 	}
 	return nil

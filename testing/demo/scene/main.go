@@ -4,10 +4,10 @@
 
 // Command scene plays the demo's scene on the machine that it runs on:
 //
-//	scene program folder
+//	scene program folder documents
 //
-// Program is cloud-defend; folder has what testing/containers put there. The exit status is 1 if anything was not as
-// the policy promises.
+// Program is cloud-defend; folder has what testing/containers put there; documents is a folder for the policy and the
+// documents (documents.ndjson). The exit status is 1 if anything was not as the policy promises.
 package main
 
 import (
@@ -20,13 +20,13 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: scene program folder")
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: scene program folder documents")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	faults, err := play(ctx, os.Args[1], os.Args[2], os.Stdout)
+	faults, err := play(ctx, os.Args[1], os.Args[2], os.Args[3], os.Stdout)
 	cancel()
 	stop()
 	if err != nil {

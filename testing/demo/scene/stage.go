@@ -32,9 +32,9 @@ type stage struct {
 }
 
 // play plays the scene and returns how many attempts were not as expected.
-func play(ctx context.Context, program, folder string, out io.Writer) (int, error) {
+func play(ctx context.Context, program, folder, documents string, out io.Writer) (int, error) {
 	s := &stage{out: &screen{w: out}}
-	err := s.setUp(ctx, program, folder)
+	err := s.setUp(ctx, program, folder, documents)
 	if err == nil {
 		err = s.script(ctx)
 	}
@@ -51,7 +51,7 @@ func play(ctx context.Context, program, folder string, out io.Writer) (int, erro
 	return faults, nil
 }
 
-func (s *stage) setUp(ctx context.Context, program, folder string) error {
+func (s *stage) setUp(ctx context.Context, program, folder, documents string) error {
 	start := time.Now()
 	s.act("A real containerd starts two containers of one image: web and trusted")
 	var err error
@@ -71,12 +71,11 @@ func (s *stage) setUp(ctx context.Context, program, folder string) error {
 
 	s.act("cloud-defend puts a policy in force")
 	s.out.text(firstPolicy)
-	dir, err := os.MkdirTemp(folder, "demo-")
-	if err != nil {
+	if err := os.MkdirAll(documents, 0o755); err != nil {
 		return err
 	}
 	s.program, err = system.Start(system.Options{
-		Binary: program, Policy: firstPolicy, Dir: dir,
+		Binary: program, Policy: firstPolicy, Dir: documents,
 		Args: []string{"--output", "-", "--format", "text"}, Stdout: s.out.stream("  | "),
 	})
 	if err != nil {
