@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/elastic/cloud-defend/testing/bench"
 	"github.com/elastic/cloud-defend/testing/bpfgen"
 	"github.com/elastic/cloud-defend/testing/check"
 	"github.com/elastic/cloud-defend/testing/debian"
@@ -69,6 +70,12 @@ func finish(tally suite.Tally, err error) error {
 		return errors.New("tests failed")
 	}
 	return nil
+}
+
+// Bench measures what evaluation costs on this machine and prints ratios. BASE names a revision to compare with. It
+// needs root and Linux 6.2.
+func Bench(ctx context.Context) error {
+	return bench.Run(ctx, ".", os.Getenv("BASE"), os.Stdout)
 }
 
 // Generate makes the BPF objects and all other generated files, with the pinned compiler.

@@ -79,7 +79,7 @@ var dated = regexp.MustCompile(`^\d{4}-\d\d-\d\d .+`)
 
 var (
 	drawers     = regexp.MustCompile(`^(utils?|common|helpers?|misc|types?|base|shared)$`)
-	binaries    = []string{"pkg/probe/*_bpfel.o"}
+	binaries    = []string{"pkg/probe/*_bpfel.o", "testing/bench/rig/*_bpfel.o"}
 	generatedGo = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
 	// Other people's words, and this file, which has to name what it forbids.
 	unread         = []string{"LICENSE", "bpf/LICENSE", "NOTICE.txt", "repo_test.go"}
