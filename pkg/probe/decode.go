@@ -74,6 +74,10 @@ func header(raw []byte) (bpfRecord, error) {
 	if int(r.Hook) >= len(hookNames) || int(r.Action) >= len(actions) {
 		return r, fmt.Errorf("%w: hook %d, action %d", errMalformed, r.Hook, r.Action)
 	}
+	if bpfScopeState(r.Scope) > bpfScopeStateSCOPE_UNKNOWN || bpfOutcome(r.Outcome) > bpfOutcomeOUTCOME_VOID ||
+		bpfLimits(r.Operation) >= bpfLimitsMAX_OPERATIONS {
+		return r, fmt.Errorf("%w: scope %d, outcome %d, operation %d", errMalformed, r.Scope, r.Outcome, r.Operation)
+	}
 	return r, nil
 }
 
