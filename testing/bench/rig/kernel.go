@@ -17,6 +17,7 @@ import (
 
 	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
+	"github.com/elastic/cloud-defend/testing/bench/workload"
 )
 
 const (
@@ -102,7 +103,7 @@ func (k *kernel) learn(name string, flags int, at int) error {
 
 // learnAll makes the files that decisions are about.
 func (k *kernel) learnAll(single string) error {
-	for i, name := range corpus(samples) {
+	for i, name := range workload.Corpus(samples) {
 		if err := k.learn(name, os.O_RDWR, i); err != nil {
 			return err
 		}
@@ -150,10 +151,10 @@ func (k *kernel) putContainers(bits uint64) error {
 }
 
 // prefixes gives the rivals the same patterns: what a prefix says of itself, its children and all below it.
-func prefixes(selectors []string) map[string]benchPrefixBits {
+func prefixes(patterns []string) map[string]benchPrefixBits {
 	out := map[string]benchPrefixBits{}
-	for i, pattern := range selectors {
-		bit := uint64(1) << (i % min(len(selectors), 63))
+	for i, pattern := range patterns {
+		bit := uint64(1) << (i % workload.Selectors(len(patterns)))
 		switch path.Base(pattern) {
 		case "*":
 			b := out[path.Dir(pattern)]

@@ -21,6 +21,7 @@ import (
 
 	"github.com/elastic/cloud-defend/pkg/policy"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
+	"github.com/elastic/cloud-defend/testing/bench/workload"
 )
 
 func main() {
@@ -103,7 +104,7 @@ func configurations() ([]configuration, error) {
 	}
 	for _, n := range sizes {
 		all = append(all, configuration{
-			name: fmt.Sprint(n), bits: ^uint64(0), patterns: patterns(n),
+			name: fmt.Sprint(n), bits: ^uint64(0), patterns: workload.Patterns(n),
 			variants: []string{"match_automaton", "match_fixed", "match_rolling", "decide"},
 		})
 	}
@@ -113,11 +114,15 @@ func configurations() ([]configuration, error) {
 			operations = []policy.Operation{policy.DeleteFile}
 		}
 		var err error
-		if all[i].rules, err = quiet(selectorsOf(all[i].patterns), operations...); err != nil {
+		if all[i].rules, err = compile(all[i].patterns, operations...); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
+}
+
+func compile(patterns []string, operations ...policy.Operation) (*ruleset.Ruleset, error) {
+	return ruleset.Compile(&policy.Policy{File: workload.Silent(policy.File, patterns, policy.Alert, operations...)})
 }
 
 // prepare makes the maps that stand for the configuration.
@@ -214,9 +219,9 @@ func (k *kernel) round(all []configuration) (map[string]float64, error) {
 
 // userSpace measures what happens before a policy is in force. The last configuration is in force before and after.
 func (k *kernel) userSpace(last *configuration) (map[string]float64, error) {
-	selectors := selectorsOf(patterns(1024))
+	patterns := workload.Patterns(1024)
 	start := time.Now()
-	rs, err := quiet(selectors)
+	rs, err := compile(patterns)
 	if err != nil {
 		return nil, err
 	}

@@ -2,16 +2,18 @@
 // Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
 // See the LICENSE file in the project root for more information.
 
-package main
+// Package workload makes what is measured with: realistic paths of containers, patterns that some of them match, and
+// policies that have to look at all of it. The same at every run.
+package workload
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/elastic/cloud-defend/pkg/policy"
-	"github.com/elastic/cloud-defend/pkg/ruleset"
 )
 
 // Where files lie in containers, from the distribution's to the application's, and what they are called.
@@ -32,7 +34,7 @@ var (
 	endings = strings.Fields(`- - - - .conf .conf .so .so.6 .py .js .json .log .pid .pem .yml .db .html .sh .list .lock`)
 )
 
-// paths is an endless supply of realistic ones, the same at every run.
+// paths is an endless supply of realistic ones.
 type paths struct{ random *rand.Rand }
 
 func newPaths(seed uint64) paths {
@@ -41,18 +43,18 @@ func newPaths(seed uint64) paths {
 
 func (p paths) one(of []string) string { return of[p.random.IntN(len(of))] }
 
-// file returns the path of a file, at a depth of two to nine.
+// file returns the path of a file, at a depth of two to eight.
 func (p paths) file() string {
 	at := p.one(folders)
-	for p.random.IntN(5) == 0 {
+	for range p.random.IntN(3) {
 		at += "/" + p.one(words)
 	}
 	name := p.one(words)
-	switch p.random.IntN(3) {
-	case 0:
+	switch p.random.IntN(4) {
+	case 0, 1:
 		name += "-" + p.one(words)
-	case 1:
-		name += fmt.Sprint(p.random.IntN(32))
+	case 2:
+		name += strconv.Itoa(p.random.IntN(32))
 	}
 	return at + "/" + name + strings.TrimPrefix(p.one(endings), "-")
 }
@@ -69,81 +71,66 @@ func (p paths) pattern() string {
 	return path.Dir(file) + "/" + p.one(words) + "/**"
 }
 
-// distinct collects n different values, none of which lies under another as if that were a folder.
-func distinct(n int, next func() string) []string {
-	seen, folder := map[string]bool{}, map[string]bool{}
-	var all []string
+// Corpus returns n paths of files. None lies under another, so that all of them can be made.
+func Corpus(n int) []string {
+	p := newPaths(1)
+	var all, taken []string
 	for len(all) < n {
-		value := next()
-		if seen[value] || folder[value] || isUnder(seen, value) {
+		file := p.file()
+		if slices.ContainsFunc(taken, func(t string) bool { return overlap(t, file) }) {
 			continue
 		}
-		seen[value] = true
-		for at := path.Dir(value); at != "/"; at = path.Dir(at) {
-			folder[at] = true
-		}
-		all = append(all, value)
+		taken = append(taken, file)
+		all = append(all, file)
 	}
 	return all
 }
 
-func isUnder(files map[string]bool, value string) bool {
-	for at := path.Dir(value); at != "/"; at = path.Dir(at) {
-		if files[at] {
-			return true
-		}
-	}
-	return false
+// overlap reports whether two paths are the same, or one is a folder of the other.
+func overlap(a, b string) bool {
+	return strings.HasPrefix(a+"/", b+"/") || strings.HasPrefix(b+"/", a+"/")
 }
 
-// corpus returns the paths that are matched.
-func corpus(n int) []string { return distinct(n, newPaths(1).file) }
-
-// patterns returns what they are matched with: every fourth of the first hundreds is a path of the corpus itself.
-func patterns(n int) []string { return distinctPatterns(n, newPaths(2).pattern) }
-
-func distinctPatterns(n int, next func() string) []string {
-	seen := map[string]bool{}
+// Patterns returns n different ones, of the same folders and words as the Corpus.
+func Patterns(n int) []string {
+	p, seen := newPaths(2), map[string]bool{}
 	all := make([]string, 0, n)
 	for len(all) < n {
-		if value := next(); !seen[value] {
-			seen[value] = true
-			all = append(all, value)
+		if pattern := p.pattern(); !seen[pattern] {
+			seen[pattern] = true
+			all = append(all, pattern)
 		}
 	}
 	return all
 }
 
-// selectorsOf deals the patterns out to at most 63 selectors of files.
-func selectorsOf(patterns []string) []policy.Selector {
-	selectors := make([]policy.Selector, min(len(patterns), policy.MaxItems-1))
-	for i := range selectors {
-		selectors[i].Name = fmt.Sprint("paths", i)
-	}
-	for i, pattern := range patterns {
-		s := &selectors[i%len(selectors)]
-		s.TargetFilePath = append(s.TargetFilePath, pattern)
-	}
-	return selectors
-}
+// Selectors is how many a policy of so many patterns has, one less than there can be.
+func Selectors(patterns int) int { return min(patterns, policy.MaxItems-1) }
 
-// quiet makes a policy that has to evaluate everything and reports nothing: each of its eight responses excludes a
-// selector that always matches.
-func quiet(selectors []policy.Selector, operations ...policy.Operation) (*ruleset.Ruleset, error) {
-	all := policy.Selector{Name: "all"}
-	section := &policy.Section{Selectors: append(selectors, all)}
-	for i := range section.Selectors {
-		section.Selectors[i].Operations = operations
-	}
-	for i := range 8 {
-		r := policy.Response{Exclude: []string{all.Name}, Actions: policy.Alert}
-		for s := i; s < len(selectors); s += 8 {
-			r.Match = append(r.Match, selectors[s].Name)
+// Silent is a section of type t that has to look at everything and never fires: its patterns are dealt out to up to 63
+// selectors, and each of its eight responses, with these actions, excludes a selector that always matches.
+func Silent(t policy.Type, patterns []string, actions policy.Action, operations ...policy.Operation) *policy.Section {
+	named := make([]policy.Selector, Selectors(len(patterns)))
+	for i, pattern := range patterns {
+		s := &named[i%len(named)]
+		if t == policy.File {
+			s.TargetFilePath = append(s.TargetFilePath, pattern)
+		} else {
+			s.ProcessExecutable = append(s.ProcessExecutable, pattern)
 		}
-		if r.Match == nil {
-			r.Match = []string{selectors[0].Name}
-		}
-		section.Responses = append(section.Responses, r)
 	}
-	return ruleset.Compile(&policy.Policy{File: section})
+	section := &policy.Section{Responses: make([]policy.Response, 8)}
+	for i, s := range append(named, policy.Selector{}) {
+		s.Name, s.Operations = "s"+strconv.Itoa(i), operations
+		section.Selectors = append(section.Selectors, s)
+	}
+	everything := section.Selectors[len(named)].Name
+	for i := range section.Responses {
+		r := &section.Responses[i]
+		r.Exclude, r.Actions = []string{everything}, actions
+		for s := i % len(named); s < len(named); s += len(section.Responses) {
+			r.Match = append(r.Match, section.Selectors[s].Name)
+		}
+	}
+	return section
 }
