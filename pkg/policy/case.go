@@ -51,7 +51,7 @@ func ParseCases(name string, text []byte, pol *Policy) ([]Case, []Warning, error
 	p := &caseParser{parser{file: name, language: cases}, pol}
 	var list []Case
 	if root := p.document(text); root != nil {
-		list = p.cases(value{node: root, at: root})
+		list = p.cases(whole(root))
 	}
 	warnings, err := p.verdict()
 	if err != nil {

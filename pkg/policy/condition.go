@@ -12,119 +12,34 @@ import (
 	"strings"
 )
 
-// Byte limits of a condition's values.
-const (
-	maxValue       = 511
-	maxFilePath    = 255
-	maxProcessName = 15 // what the kernel keeps of a command's name
-)
-
-// condition is one row of the table of conditions that a selector may have. Exactly one of list and flag is set,
+// condition is one row of the table of conditions that a selector may have. Exactly one of list, ids and flag is set,
 // except for operation, whose values are the type's operations.
 type condition struct {
-	key      string
-	types    []Type
+	key   string
+	types []Type
+	// ours says that the official grammar has no such condition.
+	ours     bool
 	maxBytes int
 	pattern  *regexp.Regexp // nil allows any text
 	form     string         // what pattern allows, in words
-	rival    string         // key of the condition that must not stand beside this one
+	official official
+	rival    string // key of the condition that must not stand beside this one
 	wildcard wildcard
+	says     string // what it is about, for the schema and the reference
+	example  string // one value
 	list     func(*Selector) *[]string
+	ids      func(*Selector) *[]uint32
 	flag     func(*Selector, bool)
 }
 
-// wildcard says where a condition gives "*" a meaning. Elsewhere it stands for itself, if pattern lets it pass at all.
+// wildcard says what "*" means in a condition.
 type wildcard uint8
 
 const (
-	noWildcard wildcard = iota
-	trailingWildcard
-	pathWildcard
+	noWildcard   wildcard = iota // itself
+	textWildcard                 // any text
+	pathWildcard                 // see the package comment
 )
-
-const (
-	pathForm  = `write an absolute path without a slash at its end, as in /usr/bin/sh, /usr/bin/* (direct children) or /usr/** (everything below)`
-	labelForm = `write key:value, where the value may be empty or end in "*", as in env:prod*`
-	imageForm = `write the last component of the image's name in lower case, without registry, tag and wildcard, as in nginx`
-	fullForm  = `write registry and repository, without tag, digest and wildcard, as in docker.io/library/nginx`
-)
-
-var (
-	pathPattern  = regexp.MustCompile(`^(?:/[^/*]+)*(?:/\*|/\*\*)?$`)
-	imagePattern = regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
-	fullPattern  = regexp.MustCompile(`^(?:\[[a-fA-F0-9:]+\]|(?:[a-zA-Z0-9-](?:\.[a-z0-9]+)*)+)(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-][a-z0-9]+)*)+$`)
-	labelPattern = regexp.MustCompile(`^(?:[a-zA-Z0-9.-]+/)?[a-zA-Z0-9.-]+:[a-zA-Z0-9._-]*\*?$`)
-	namePattern  = regexp.MustCompile(`^(?i:[a-z0-9][a-z0-9_-]*)$`)
-)
-
-var (
-	ofFile    = []Type{File}
-	ofProcess = []Type{Process}
-	ofBoth    = []Type{File, Process}
-)
-
-const operationKey = "operation"
-
-// conditions is the language: what a selector may say, in the order in which messages list it.
-var conditions = []condition{
-	{key: operationKey, types: ofBoth, maxBytes: maxValue},
-	{
-		key: "containerImageFullName", types: ofBoth, maxBytes: maxValue, pattern: fullPattern, form: fullForm, rival: "containerImageName",
-		list: func(s *Selector) *[]string { return &s.ContainerImageFullName },
-	},
-	{
-		key: "containerImageName", types: ofBoth, maxBytes: maxValue, pattern: imagePattern, form: imageForm, rival: "containerImageFullName",
-		list: func(s *Selector) *[]string { return &s.ContainerImageName },
-	},
-	{
-		key: "containerImageTag", types: ofBoth, maxBytes: maxValue,
-		list: func(s *Selector) *[]string { return &s.ContainerImageTag },
-	},
-	{
-		key: "kubernetesClusterId", types: ofBoth, maxBytes: maxValue,
-		list: func(s *Selector) *[]string { return &s.KubernetesClusterID },
-	},
-	{
-		key: "kubernetesClusterName", types: ofBoth, maxBytes: maxValue,
-		list: func(s *Selector) *[]string { return &s.KubernetesClusterName },
-	},
-	{
-		key: "kubernetesNamespace", types: ofBoth, maxBytes: maxValue,
-		list: func(s *Selector) *[]string { return &s.KubernetesNamespace },
-	},
-	{
-		key: "kubernetesPodName", types: ofBoth, maxBytes: maxValue, wildcard: trailingWildcard,
-		list: func(s *Selector) *[]string { return &s.KubernetesPodName },
-	},
-	{
-		key: "kubernetesPodLabel", types: ofBoth, maxBytes: maxValue, pattern: labelPattern, form: labelForm, wildcard: trailingWildcard,
-		list: func(s *Selector) *[]string { return &s.KubernetesPodLabel },
-	},
-	{
-		key: "targetFilePath", types: ofFile, maxBytes: maxFilePath, pattern: pathPattern, form: pathForm, wildcard: pathWildcard,
-		list: func(s *Selector) *[]string { return &s.TargetFilePath },
-	},
-	{
-		key: "ignoreVolumeMounts", types: ofFile, rival: "ignoreVolumeFiles",
-		flag: func(s *Selector, v bool) { s.IgnoreVolumeMounts = v },
-	},
-	{
-		key: "ignoreVolumeFiles", types: ofFile, rival: "ignoreVolumeMounts",
-		flag: func(s *Selector, v bool) { s.IgnoreVolumeFiles = v },
-	},
-	{
-		key: "processExecutable", types: ofProcess, maxBytes: maxValue, pattern: pathPattern, form: pathForm, wildcard: pathWildcard, rival: "processName",
-		list: func(s *Selector) *[]string { return &s.ProcessExecutable },
-	},
-	{
-		key: "processName", types: ofProcess, maxBytes: maxProcessName, rival: "processExecutable",
-		list: func(s *Selector) *[]string { return &s.ProcessName },
-	},
-	{
-		key: "sessionLeaderInteractive", types: ofProcess,
-		flag: func(s *Selector, v bool) { s.SessionLeaderInteractive = &v },
-	},
-}
 
 // conditionOf finds a condition by key, whatever type it belongs to.
 func conditionOf(key string) (condition, bool) {
@@ -161,33 +76,46 @@ func (c condition) fault(s string) (problem, remedy string) {
 
 // doubt says why a valid value will probably not match what its author has in mind; it is empty when there is no doubt.
 func (c condition) doubt(s string) string {
-	star := strings.IndexByte(s, '*')
 	switch c.wildcard {
 	case noWildcard:
-		if star >= 0 {
+		if strings.ContainsRune(s, '*') {
 			return fmt.Sprintf(`"*" is no wildcard in %s: %s only matches itself`, c.key, quote(s))
 		}
-	case trailingWildcard:
-		if star >= 0 && star < len(s)-1 {
-			return fmt.Sprintf(`"*" is a wildcard at the end only: the one within %s stands for itself`, quote(s))
-		}
 	case pathWildcard:
-		if strings.ContainsRune(s, 0) {
-			return quote(s) + " never matches: no path holds a NUL"
-		}
-		for _, component := range strings.Split(s, "/") {
-			if component == "." || component == ".." {
-				return fmt.Sprintf("%s never matches: paths are compared without %q", quote(s), component)
-			}
-		}
+		return pathDoubt(s)
 	}
 	return ""
+}
+
+func pathDoubt(s string) string {
+	if strings.ContainsRune(s, 0) {
+		return quote(s) + " never matches: no path holds a NUL"
+	}
+	for component := range strings.SplitSeq(s, "/") {
+		if component == "." || component == ".." {
+			return fmt.Sprintf("%s never matches: paths are compared without %q", quote(s), component)
+		}
+	}
+	if i := strings.IndexAny(s, "?["); i >= 0 {
+		return fmt.Sprintf("%q stands for itself in %s: only * is a wildcard", s[i:i+1], quote(s))
+	}
+	return ""
+}
+
+// cutShort finds a path such as /usr/sbin*, and returns it without the star. The documentation of an older generation had
+// that form, without saying whether it reaches below /usr/sbin; here it names neighbours of /usr/sbin. It is meant as it
+// stands where a dot shows that names of files are meant, or where another value covers what is below.
+func cutShort(path string, all []string) (dir string, is bool) {
+	dir, trailing := strings.CutSuffix(path, "*")
+	name := dir[strings.LastIndexByte(dir, '/')+1:]
+	is = trailing && name != "" && !strings.ContainsRune(name, '.') && !strings.ContainsRune(dir, '*') && !slices.Contains(all, path+"/**")
+	return dir, is
 }
 
 // Condition is one condition of a selector as the policy has it.
 type Condition struct {
 	Key    string
-	Values []string // "true" or "false" of a flag
+	Values []string // "true" or "false" of a flag, decimal numbers of user ids
 }
 
 // Conditions lists what the selector asks for besides operations, in the order of the language. A flag that asks for
@@ -202,11 +130,26 @@ func (s *Selector) Conditions() []Condition {
 	}
 	var out []Condition
 	for _, c := range conditions {
-		if c.list != nil && len(*c.list(s)) > 0 {
-			out = append(out, Condition{c.key, *c.list(s)})
-		} else if is := flags[c.key]; is != nil {
-			out = append(out, Condition{c.key, []string{strconv.FormatBool(*is)}})
+		var values []string
+		switch {
+		case c.list != nil:
+			values = *c.list(s)
+		case c.ids != nil:
+			values = decimals(*c.ids(s))
+		case flags[c.key] != nil:
+			values = []string{strconv.FormatBool(*flags[c.key])}
 		}
+		if len(values) > 0 {
+			out = append(out, Condition{c.key, values})
+		}
+	}
+	return out
+}
+
+func decimals(ids []uint32) []string {
+	var out []string
+	for _, id := range ids {
+		out = append(out, strconv.FormatUint(uint64(id), 10))
 	}
 	return out
 }

@@ -3,7 +3,11 @@
 // See the LICENSE file in the project root for more information.
 
 // Package policy is the language in which a user says what to watch and what to refuse in containers. This comment is
-// its specification; Parse is its only reader.
+// its specification; Parse and its siblings are its only readers. docs/policy.md says the same for users, and
+// specs/policy.schema.json for editors; both are made from the table of conditions that the reader works with.
+//
+// The language contains the official grammar, that of Elastic's integration package and of Kibana's form, and what is
+// marked "ours" below. Every policy of the official grammar means here what it means there. ParseOfficial refuses ours.
 //
 // # Document
 //
@@ -37,8 +41,9 @@
 //
 // # Conditions of both types
 //
-//	operation                what is done; without it a selector matches every operation of its type.
-//	                         file: createExecutable modifyExecutable createFile modifyFile deleteFile
+//	operation                what is done; without it a selector matches every operation of its type but openFile.
+//	                         file: createExecutable modifyExecutable createFile modifyFile deleteFile,
+//	                         and ours: openFile, opening a file to read it
 //	                         process: fork exec
 //	containerImageFullName   registry and repository without tag, as in docker.io/library/nginx.
 //	                         Not together with containerImageName
@@ -47,9 +52,14 @@
 //	kubernetesClusterId      the UID of the cluster's namespace kube-system
 //	kubernetesClusterName    the cluster's name
 //	kubernetesNamespace      the pod's namespace
-//	kubernetesPodName        the pod's name; a * at the end stands for any text
-//	kubernetesPodLabel       key:value; a * at the end of the value stands for any text, so that env:* asks for
-//	                         the key alone, and env: for an empty value
+//	kubernetesPodName        the pod's name
+//	kubernetesPodLabel       key:value, so that env:* asks for the key alone, and env: for an empty value
+//
+// In each of these but operation, "*" stands for any text, slashes as well; in a label only in its value. The official
+// grammar has it only at the end of kubernetesPodName and kubernetesPodLabel; the rest is ours. What a container lacks,
+// such as the pod's name of a container outside of Kubernetes, is matched by nothing, not even by "*" alone; a label
+// with an empty value is not lacking. Ours are also names of images with "__" or more than one "-" in a row, which OCI
+// allows, and "_" in the key of a label, which Kubernetes allows.
 //
 // # Conditions of file selectors
 //
@@ -63,38 +73,79 @@
 //	processExecutable        the executable, as a process of the container sees it from the container's root.
 //	                         Not together with processName
 //	processName              the last component of the executable's path, cut to 15 bytes
+//	processUserId            ours: the effective user id, a number from 0 to 4294967294, as the node counts it and as
+//	                         user.id has it
+//	processUserName          ours: the name that the node's user database has for that id. The container's database is
+//	                         not asked, since whoever may write there could then choose what matches
+//	sessionLeaderName        ours: the last component of the path of the session leader's executable, cut to 15 bytes
+//	sessionLeaderExecutable  ours: the session leader's executable, as processExecutable
 //	sessionLeaderInteractive whether the session of the process has a controlling terminal
+//
+// Conditions on id and name, or on the leader's name and executable, may stand together: then both have to hold.
 //
 // # Paths
 //
-// A path is absolute and has no slash at its end. It has one of three forms:
+// A path is absolute and has no slash at its end. Its components are texts of at least one byte, in which "*" stands
+// for any text without a slash, or "**" alone:
 //
-//	/usr/bin/sh    this file
-//	/usr/bin/*     every direct child of /usr/bin
-//	/usr/**        everything below /usr at any depth, but not /usr itself; /** is every path
+//	/usr/bin/sh        this file
+//	/usr/bin/*         every direct child of /usr/bin; * alone is at least one byte
+//	/usr/**            everything below /usr at any depth, but not /usr itself; /** is every path
+//	/usr/*/bin/**      ours: * in any component, alone or with other text: /lib*/*.so
+//	/srv/**/config.yml ours: ** in the middle is any number of directories, and none: /srv/config.yml as well
 //
-// "*" stands nowhere else; all other characters, "?" and "[" among them, stand for themselves. Paths are compared byte
-// for byte, without normalisation: a value with a "." or ".." component is valid and never matches (a warning).
+// All other characters, "?" and "[" among them, stand for themselves. Paths are compared byte for byte, without
+// normalisation: a value with a "." or ".." component is valid and never matches (a warning).
 //
 // # Lengths
 //
-// A value is at least 1 byte and at most 511 bytes of UTF-8 long; a targetFilePath at most 255, a processName at most 15.
-// Every list of values holds at least one. A policy is at most 1 MiB of text and, its aliases expanded, 262,144 keys
-// and values.
+// A value is at least 1 byte and at most 511 bytes of UTF-8 long; a targetFilePath at most 255, a processName and a
+// sessionLeaderName at most 15. Every list of values holds at least one. A policy is at most 1 MiB of text and, its
+// aliases expanded, 262,144 keys and values.
 //
 // # Blocking files
 //
 // A response with block refuses file operations wherever they happen if a selector of match names no place. Therefore
 // each file selector in match that selects createFile, modifyFile or deleteFile (by name, or by having no operation)
 // must have a targetFilePath, or a selector in exclude must narrow the response: one that has a targetFilePath, or that
-// selects executables only. Blocking such operations on the path /** is a warning, and so is reporting them without
-// any targetFilePath.
+// selects executables only. Each that selects openFile must have a targetFilePath. Blocking such operations on the path
+// /** is a warning, and so is reporting them without any targetFilePath.
 //
 // # YAML
 //
 // Anchors, aliases and merge keys are understood. Refused are keys that are not listed here, keys given twice, values
 // of another kind (a tag such as 1.20 is a number unless quoted), and a second document. Parse finds every fault and
 // names its place, the cause and a remedy; see Fault.
+//
+// # Older generations
+//
+// What older generations of the official grammar said otherwise is accepted with a warning that says how to write it
+// today, if it can be said exactly, and refused otherwise:
+//
+//	fullContainerImageName     containerImageFullName
+//	orchestratorClusterId      kubernetesClusterId
+//	orchestratorClusterName    kubernetesClusterName
+//	orchestratorNamespace      kubernetesNamespace
+//	orchestratorResourceName   kubernetesPodName
+//	orchestratorResourceLabel  kubernetesPodLabel
+//	orchestratorType           [kubernetes] asks for the containers of pods, as kubernetesPodName: ["*"]
+//	orchestratorResourceType   [pod], the same
+//	processUserId              and processUserName, as above
+//	/usr/sbin*                 a path as above, with a warning that it does not reach below /usr/sbin
+//
+// The first generation had selectors and responses at the root, without types, and of its responses only the first that
+// matched fired. Such a document is read as a section file in which each response excludes what earlier ones match. An
+// earlier response with an exclude takes a selector that is both matched and excluded, which two responses can say only
+// if the later one names it too; otherwise the policy is refused. That generation's operation execMemFd, running a
+// program from memory, is refused: here it is an exec, and nothing tells it from others, so that accepting it would
+// either watch too much or silently nothing. A selector without operation included it, and gets a warning.
+//
+// # The official grammar
+//
+// ParseOfficial applies the rules of Kibana's form, so that what it accepts can be edited there. Besides ours and older
+// generations it refuses: more than 64 selectors and responses together in one section, a selector's name used in both
+// sections, false for ignoreVolumeMounts and ignoreVolumeFiles, which the form takes for true, and block in a process
+// response with a selector that has no operation, unless an exclude has one: the form applies its rule for files there.
 //
 // # Cases
 //

@@ -35,6 +35,25 @@ func TestParseGolden(t *testing.T) {
 	}
 }
 
+// TestParseOfficialGolden compares everything that ParseOfficial says about policies that it refuses and Parse accepts.
+func TestParseOfficialGolden(t *testing.T) {
+	policies, err := filepath.Glob("testdata/official/*.yml")
+	require.NoError(t, err)
+	require.NotEmpty(t, policies)
+	for _, path := range policies {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			_, _, err = Parse(filepath.Base(path), text)
+			require.NoError(t, err)
+			p, warnings, err := ParseOfficial(filepath.Base(path), text)
+			require.Error(t, err)
+			require.Nil(t, p)
+			requireGolden(t, strings.TrimSuffix(path, ".yml")+".want", transcript(warnings, err))
+		})
+	}
+}
+
 func transcript(warnings []Warning, err error) string {
 	var b strings.Builder
 	for _, w := range warnings {

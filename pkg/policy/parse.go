@@ -22,31 +22,56 @@ const (
 // the policy is nil and the error is an *Error with every fault found; warnings are given in both cases. Parse touches
 // nothing but its arguments.
 func Parse(name string, text []byte) (*Policy, []Warning, error) {
-	p := &parser{file: name, language: aPolicy}
-	var result *Policy
+	return parseText(&parser{file: name, language: aPolicy}, text)
+}
+
+// ParseOfficial is Parse for the official grammar, that of the package of Elastic and of Kibana's form: what it accepts,
+// they accept. It refuses every extension of this package's language and everything that those older generations had
+// and the present one has not.
+func ParseOfficial(name string, text []byte) (*Policy, []Warning, error) {
+	return parseText(&parser{file: name, language: aPolicy, official: true}, text)
+}
+
+func parseText(p *parser, text []byte) (*Policy, []Warning, error) {
+	var sections [len(Types)]section
 	if root := p.document(text); root != nil {
-		result = p.policy(value{node: root, at: root})
+		p.policy(whole(root), &sections)
+		p.rules(&sections)
 	}
+	return p.result(&sections)
+}
+
+// whole is the value that a document is.
+func whole(root *yaml.Node) value { return value{node: root, at: root} }
+
+// result is what was read, unless it has faults.
+func (p *parser) result(sections *[len(Types)]section) (*Policy, []Warning, error) {
 	warnings, err := p.verdict()
 	if err != nil {
 		return nil, warnings, err
 	}
-	return result, warnings, nil
+	return &Policy{File: sections[File].plain(), Process: sections[Process].plain()}, warnings, nil
 }
 
-// parser collects what is wrong with one text.
+// parser collects what is wrong with one text or one structure.
 type parser struct {
 	file     string
 	language language
-	faults   []Fault
-	doubts   []Fault
-	more     int // faults beyond maxFaults
+	official bool
+	// parts are those of a structure, nil for a text.
+	parts  []part
+	nodes  int // numbered so far
+	faults []Fault
+	doubts []Fault
+	more   int // faults beyond maxFaults
 }
 
 // verdict puts what was found into the order of the text; the error is an *Error, or nil.
 func (p *parser) verdict() ([]Warning, error) {
 	inTextOrder(p.faults)
 	inTextOrder(p.doubts)
+	p.nameParts(p.faults)
+	p.nameParts(p.doubts)
 	warnings := make([]Warning, len(p.doubts))
 	for i, d := range p.doubts {
 		warnings[i] = Warning(d)
@@ -93,35 +118,62 @@ func (p *parser) unshown(faults []Fault) []Fault {
 type section struct {
 	present   bool
 	known     bool // the selectors could be read, so names can be looked up
+	cut       bool // a list is longer than was read
+	ordered   bool // of the first generation: only the first response that matches fires
+	at        *yaml.Node
+	key       string
 	selectors []selector
 	responses []response
 }
 
-func (p *parser) policy(root value) *Policy {
+// policy reads a document and adds what it holds to sections.
+func (p *parser) policy(root value, sections *[len(Types)]section) {
 	entries, ok := p.entries(root, "", p.language.shape)
 	if !ok {
-		return nil
+		return
 	}
-	sections := [len(Types)]section{}
-	unknown := false
+	if flat(entries) {
+		p.generation0(root, entries, sections)
+		return
+	}
+	present := false
 	for _, e := range entries {
 		switch e.name {
 		case File.String():
-			sections[File] = p.section(File, e.value)
+			sections[File].add(p.section(File, e.value))
+			present = true
 		case Process.String():
-			sections[Process] = p.section(Process, e.value)
+			sections[Process].add(p.section(Process, e.value))
+			present = true
 		case "version":
 			p.text(e.value)
 		default:
-			unknown = true
-			p.unknownKey(e, File.String(), Process.String(), "version")
+			present = true // whatever was meant by it
+			p.unknownRoot(e)
 		}
 	}
-	if !unknown && !sections[File].present && !sections[Process].present {
+	if !present {
 		p.fault(root.at, "", `neither "file" nor "process" is present`, p.language.shape)
 	}
-	p.rules(&sections)
-	return &Policy{File: sections[File].plain(), Process: sections[Process].plain()}
+}
+
+func (p *parser) unknownRoot(e entry) {
+	if e.name == selectorsKey || e.name == responsesKey {
+		p.fault(e.value.at, e.value.key, "this belongs to a type of operations", `write it below "file" or "process", indented further than that key`)
+		return
+	}
+	p.unknownKey(e, File.String(), Process.String(), "version")
+}
+
+// add takes in what another part of the policy says about the same type.
+func (s *section) add(more section) {
+	if !s.present {
+		*s = more
+		return
+	}
+	s.known, s.cut = s.known && more.known, s.cut || more.cut
+	s.selectors = append(s.selectors, more.selectors...)
+	s.responses = append(s.responses, more.responses...)
 }
 
 // plain drops what only the rules need.
@@ -156,43 +208,53 @@ func without(list []string, word string) []string {
 	return slices.DeleteFunc(list, func(k string) bool { return k == word })
 }
 
+const (
+	selectorsKey = "selectors"
+	responsesKey = "responses"
+)
+
 const whatASectionIs = `it holds a list of "selectors" and a list of "responses"`
 
 func (p *parser) section(t Type, v value) section {
-	s := section{present: true}
-	faults := len(p.faults)
+	s := section{present: true, at: v.at, key: v.key}
 	entries, ok := p.entries(v, v.key+".", whatASectionIs)
 	if !ok {
 		return s
 	}
-	missing := []string{"selectors", "responses"}
+	missing := []string{selectorsKey, responsesKey}
 	for _, e := range entries {
 		missing = without(missing, e.name)
-		switch e.name {
-		case "selectors":
-			s.selectors, s.known = p.selectors(t, e.value)
-		case "responses":
-			s.responses = p.responses(e.value)
-		default:
-			missing = without(missing, p.unknownKey(e, "selectors", "responses"))
+		if !p.itemsOf(t, e, &s) {
+			missing = without(missing, p.unknownKey(e, selectorsKey, responsesKey))
 		}
 	}
 	for _, k := range missing {
 		p.fault(v.at, v.key, fmt.Sprintf("%q is missing", k), whatASectionIs)
 	}
-	if n := len(s.selectors) + len(s.responses); n > MaxItems && len(p.faults) == faults {
-		p.warn(v.at, v.key, fmt.Sprintf("%d selectors and responses together", n),
-			fmt.Sprintf("Kibana's editor allows %d of both, and will not save this policy", MaxItems))
-	}
 	return s
+}
+
+// itemsOf reads one of the two lists of a section, and reports whether it is one.
+func (p *parser) itemsOf(t Type, e entry, s *section) bool {
+	switch e.name {
+	case selectorsKey:
+		s.selectors, s.known = p.selectors(t, e.value)
+	case responsesKey:
+		s.responses, s.cut = p.responses(e.value)
+	default:
+		return false
+	}
+	return true
 }
 
 // counted reads a list of at least one and at most MaxItems elements. Of a longer one it returns the first, and false.
 func (p *parser) counted(v value, what string) ([]value, bool) {
 	list, ok := p.someElements(v, "write at least one "+what)
 	if len(list) > MaxItems {
-		p.fault(list[MaxItems].at, v.key, fmt.Sprintf("%d %ss", len(list), what), fmt.Sprintf("at most %d are allowed of each type", MaxItems))
+		p.fault(list[MaxItems].at, v.key, fmt.Sprintf("%d %ss", len(list), what), atMostItems)
 		return list[:MaxItems], false
 	}
 	return list, ok
 }
+
+var atMostItems = fmt.Sprintf("at most %d are allowed of each type", MaxItems)

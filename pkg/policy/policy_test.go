@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,18 +18,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// vectors are values that a condition accepts and refuses, whatever else a selector says.
+// vectors are values of a condition: those that the official grammar has, those that only this language has, and those
+// that neither has, whatever else a selector says.
 var vectors = []struct {
-	keys           []string
-	valid, invalid []string
+	keys                []string
+	valid, ours, refuse []string
 }{
 	{
-		keys: []string{"targetFilePath", "processExecutable"},
+		keys: []string{"targetFilePath", "processExecutable", "sessionLeaderExecutable"},
 		valid: []string{
 			"/usr/bin/echo", "/usr/**", "/*", "/**", "/a b/c", "/a/../b", "/usr/bin/e?", "/usr/[a]", "/a", "/a\nb", "/é",
 		},
-		invalid: []string{
-			"", "/", "/usr/bin/", "/usr/sbin*", "/usr/*/x", "/usr/**/x", "usr/bin", "./x", "//x", "/a/***", "/a//b", "*", "**",
+		ours: []string{
+			"/usr/sbin*", "/usr/*/x", "/usr/**/x", "/usr/*/bin/**", "/**/x", "/**/*.conf", "/a*b*c", "/*a", "/*/*", "/**/**", "/a/**/*", "/a/*/**",
+		},
+		refuse: []string{
+			"", "/", "/usr/bin/", "usr/bin", "./x", "//x", "/a/***", "/a//b", "*", "**", "/a**", "/**a", "/a**b/c", "/*/", "/a/**/",
 		},
 	},
 	{
@@ -37,25 +42,44 @@ var vectors = []struct {
 			"docker.io/nginx", "docker.io/library/nginx", "localhost:5000/app", "[::1]:5000/app", "gcr.io/my-project/my_app",
 			"my.reg-istry.io/x", "MyReg/x", "library/nginx", "602401143452.dkr.ecr.us-west-2.amazonaws.com/eks/pause",
 		},
-		invalid: []string{
-			"", "nginx", "docker.io/library/nginx:latest", "reg.Example.com/x", "docker.io/foo--bar", "docker.io/foo__bar", "docker.io/Foo",
-			"docker.io/nginx*", "docker.io/", "docker.io/nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+		ours: []string{
+			"docker.io/foo--bar", "docker.io/foo__bar", "docker.io/a---b", "docker.io/nginx*", "docker.io/*", "*", "*/nginx", "docker.io/*/nginx-*",
+			"*.dkr.ecr.*.amazonaws.com/eks/pause", "registry-*:5000/app", "docker.io/library/*-alpine", "[::1]:5000/*", "docker.io/a/*b*/c", "*:5000/a__b",
+		},
+		refuse: []string{
+			"", "nginx", "docker.io/library/nginx:latest", "reg.Example.com/x", "docker.io/Foo", "docker.io/", "docker.io/foo_-bar", "docker.io/foo___bar",
+			"docker.io/nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000", "docker.io/**", "docker.io/nginx:*",
+			"docker.io/nginx*:1", "docker.io//nginx*", "/nginx*", "docker.io/*/", "**", "docker.io/Foo*", "*:*/a",
 		},
 	},
 	{
-		keys:    []string{"containerImageName"},
-		valid:   []string{"nginx", "elastic-agent", "foo.bar", "a_b", "1"},
-		invalid: []string{"", "elastic-a*", "Foo", "foo__bar", "foo--bar", "-foo", "foo-", "nginx:1", "library/nginx"},
+		keys:   []string{"containerImageName"},
+		valid:  []string{"nginx", "elastic-agent", "foo.bar", "a_b", "1"},
+		ours:   []string{"elastic-a*", "foo__bar", "foo--bar", "a---b", "*", "*-agent", "a*b*c", "nginx-*"},
+		refuse: []string{"", "Foo", "-foo", "foo-", "nginx:1", "library/nginx", "foo___bar", "foo._bar", "**", "a**", "Foo*", "nginx:*", "library/*"},
 	},
 	{
-		keys:    []string{"kubernetesPodLabel"},
-		valid:   []string{"env:prod", "env:prod*", "env:*", "env:", "app.kubernetes.io/name:web", "a:b_c"},
-		invalid: []string{"", "env", "app_name:x", "*:x", "e*:x", "env:a*b", "env:a b", "k:v:w", ":x"},
+		keys:   []string{"kubernetesPodLabel"},
+		valid:  []string{"env:prod", "env:prod*", "env:*", "env:", "app.kubernetes.io/name:web", "a:b_c"},
+		ours:   []string{"app_name:x", "a.b/c_d:", "env:a*b", "env:*b", "env:*b*", "_:x"},
+		refuse: []string{"", "env", "*:x", "e*:x", "env:a b", "k:v:w", ":x", "a_b/c:d", "env:**", "env:a**b", "/a:b"},
 	},
 	{
-		keys:    []string{"containerImageTag", "kubernetesClusterId", "kubernetesClusterName", "kubernetesNamespace", "kubernetesPodName", "processName"},
-		valid:   []string{"a", "1.27-alpine", "with space", "a*"},
-		invalid: []string{""},
+		keys:   []string{"kubernetesPodName"},
+		valid:  []string{"a", "web-*", "*", "with space", "é"},
+		ours:   []string{"*a", "a*b", "a*b*", "**"},
+		refuse: []string{""},
+	},
+	{
+		keys:   []string{"containerImageTag", "kubernetesClusterId", "kubernetesClusterName", "kubernetesNamespace"},
+		valid:  []string{"a", "1.27-alpine", "with space", "6b0a0e5c-0000-4000-8000-000000000001"},
+		ours:   []string{"a*", "*", "*a", "a*b", "**"},
+		refuse: []string{""},
+	},
+	{
+		keys:   []string{"processName", "processUserName", "sessionLeaderName"},
+		valid:  []string{"a", "with space", "a*", "é", "a/b"},
+		refuse: []string{""},
 	},
 }
 
@@ -70,14 +94,14 @@ func TestValues(t *testing.T) {
 			c, ok := conditionOf(key)
 			require.True(t, ok, key)
 			for _, typ := range c.types {
-				for _, value := range v.valid {
+				for _, value := range slices.Concat(v.valid, v.ours) {
 					p, _, err := Parse("p", oneSelector(typ, key, value))
 					require.NoError(t, err, "%s %s %q", typ, key, value)
 					require.Equal(t, []string{value}, *c.list(&p.Section(typ).Selectors[0]))
 				}
-				for _, value := range v.invalid {
+				for _, value := range v.refuse {
 					_, _, err := Parse("p", oneSelector(typ, key, value))
-					fault := requireOneFault(t, err)
+					fault := requireOneFault(t, err, "%s %q", key, value)
 					require.Equal(t, fmt.Sprintf("%s.selectors[0] s: %s[0]", typ, key), fault.Key)
 					require.Equal(t, [2]int{4, 8 + len(key)}, [2]int{fault.Line, fault.Column})
 				}
@@ -86,10 +110,34 @@ func TestValues(t *testing.T) {
 	}
 }
 
-func requireOneFault(t *testing.T, err error) Fault {
+// TestOfficialValues: what passes is what passes in the official grammar, and what only this language has is told from
+// what nobody has.
+func TestOfficialValues(t *testing.T) {
+	for _, v := range vectors {
+		for _, key := range v.keys {
+			c, _ := conditionOf(key)
+			for _, value := range v.valid {
+				_, _, err := ParseOfficial("p", oneSelector(c.types[0], key, value))
+				require.Equal(t, c.ours, err != nil, "%s %q: %v", key, value, err)
+			}
+			for _, value := range v.ours {
+				_, _, err := ParseOfficial("p", oneSelector(c.types[0], key, value))
+				fault := requireOneFault(t, err, "%s %q", key, value)
+				require.Contains(t, fault.Problem, "the official grammar has ")
+				require.Contains(t, fault.Remedy, `or move the selector to the agent's variable "extensions"`)
+			}
+			for _, value := range v.refuse {
+				_, _, err := ParseOfficial("p", oneSelector(c.types[0], key, value))
+				require.Equal(t, c.ours, strings.Contains(requireOneFault(t, err).Problem, "official grammar"), "%s %q: %v", key, value, err)
+			}
+		}
+	}
+}
+
+func requireOneFault(t *testing.T, err error, about ...any) Fault {
 	t.Helper()
 	var refused *Error
-	require.ErrorAs(t, err, &refused)
+	require.ErrorAs(t, err, &refused, about...)
 	require.Len(t, refused.Faults, 1, "%v", err)
 	return refused.Faults[0]
 }
@@ -106,10 +154,32 @@ func TestEveryConditionIsTested(t *testing.T) {
 	}
 }
 
+func TestUserIDs(t *testing.T) {
+	for value, want := range map[string]uint32{"0": 0, "1000": 1000, "4294967294": 4294967294} {
+		p, _, err := Parse("p", unquoted("processUserId", value))
+		require.NoError(t, err, value)
+		require.Equal(t, []uint32{want}, p.Process.Selectors[0].ProcessUserID)
+	}
+	for value, problem := range map[string]string{
+		`"0"`: "this must be a number, and is text", "root": "this must be a number, and is text", "4294967295": "4294967295 is not the id of a user",
+		"-1": "-1 is not the id of a user", "1.5": "1.5 is not the id of a user", "0x10": "0x10 is not the id of a user", "010": "010 is not the id of a user",
+		"1e3": "1e3 is not the id of a user", "99999999999999999999": "99999999999999999999 is not the id of a user", "~": "this must be a number, and is nothing",
+	} {
+		_, _, err := Parse("p", unquoted("processUserId", value))
+		require.Equal(t, problem, requireOneFault(t, err, value).Problem)
+	}
+}
+
+func unquoted(key, value string) []byte {
+	return fmt.Appendf(nil, "process: {selectors: [{name: s, %s: [%s]}], responses: [{match: [s], actions: [log]}]}", key, value)
+}
+
 // TestByteLimits fills each condition to its limit, in bytes and not in characters, and one byte further.
 func TestByteLimits(t *testing.T) {
-	limits := map[string]int{"targetFilePath": 255, "processName": 15}
-	prefix := map[string]string{"targetFilePath": "/", "processExecutable": "/", "containerImageFullName": "a/", "kubernetesPodLabel": "a:"}
+	limits := map[string]int{"targetFilePath": 255, "processName": 15, "sessionLeaderName": 15}
+	prefix := map[string]string{
+		"targetFilePath": "/", "processExecutable": "/", "sessionLeaderExecutable": "/", "containerImageFullName": "a/", "kubernetesPodLabel": "a:",
+	}
 	for _, c := range conditions {
 		if c.list == nil {
 			continue
@@ -234,6 +304,10 @@ func TestParseAllConditions(t *testing.T) {
 				Name:                     "byExecutable",
 				Operations:               []Operation{Exec},
 				ProcessExecutable:        []string{"/usr/bin/sh", "/tmp/**"},
+				ProcessUserID:            []uint32{0, 1000},
+				ProcessUserName:          []string{"www-data"},
+				SessionLeaderName:        []string{"bash"},
+				SessionLeaderExecutable:  []string{"/usr/*/sshd"},
 				SessionLeaderInteractive: &yes,
 			}, {
 				Name:                     "byProcessName",

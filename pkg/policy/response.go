@@ -14,22 +14,23 @@ import (
 // response is a Response with the places of its references.
 type response struct {
 	Response
+	at             *yaml.Node
 	key            string
 	match, exclude []value
 	block          *yaml.Node // nil without the action
 }
 
-func (p *parser) responses(v value) []response {
+func (p *parser) responses(v value) (all []response, cut bool) {
 	list, _ := p.counted(v, "response")
 	out := make([]response, len(list))
 	for i, item := range list {
 		out[i] = p.response(item)
 	}
-	return out
+	return out, len(resolve(v.node).Content) > len(list)
 }
 
 func (p *parser) response(v value) response {
-	r := response{key: v.key}
+	r := response{at: v.at, key: v.key}
 	entries, ok := p.entries(v, v.key+": ", `a response is a map with "match", "actions" and perhaps "exclude"`)
 	if !ok {
 		return r

@@ -13,11 +13,12 @@ import (
 // everything is the path that matches all paths of a container.
 const everything = "/**"
 
-// rules checks what no item shows alone: names, references, and what the actions ask of selectors.
+// rules checks what no item shows alone: numbers, names, references, and what the actions ask of selectors.
 func (p *parser) rules(sections *[len(Types)]section) {
 	p.uniqueNames(sections)
 	for _, t := range Types {
 		s := &sections[t]
+		p.numbers(s)
 		for i := range s.responses {
 			r := &s.responses[i]
 			r.Match = p.references(t, r.match, sections)
@@ -27,6 +28,34 @@ func (p *parser) rules(sections *[len(Types)]section) {
 	}
 	p.unboundedBlocks(&sections[File])
 	p.unboundedReports(&sections[File])
+	if p.official {
+		p.processBlocks(&sections[Process])
+	}
+	if sections[File].ordered && len(p.faults) == 0 {
+		p.disorder(&sections[File])
+	}
+}
+
+// numbers holds the sum of all parts of a policy against the limits. Each list alone was held against them when it was
+// read.
+func (p *parser) numbers(s *section) {
+	if !s.known || s.cut {
+		return
+	}
+	const together = "%d selectors and responses together"
+	both := len(s.selectors) + len(s.responses)
+	switch {
+	case len(s.selectors) > MaxItems:
+		over := &s.selectors[MaxItems]
+		p.fault(over.at, over.key, fmt.Sprintf("%d selectors in all parts", len(s.selectors)), atMostItems)
+	case len(s.responses) > MaxItems:
+		over := &s.responses[MaxItems]
+		p.fault(over.at, over.key, fmt.Sprintf("%d responses in all parts", len(s.responses)), atMostItems)
+	case both > MaxItems && p.official:
+		p.fault(s.at, s.key, fmt.Sprintf(together, both), fmt.Sprintf("the official grammar allows %d of both", MaxItems))
+	case both > MaxItems && len(p.parts) < 2:
+		p.warn(s.at, s.key, fmt.Sprintf(together, both), fmt.Sprintf("Kibana's editor allows %d of both, and will not save this policy", MaxItems))
+	}
 }
 
 // uniqueNames refuses two selectors of one name within a type, where a reference would be ambiguous, and doubts two of
@@ -40,18 +69,26 @@ func (p *parser) uniqueNames(sections *[len(Types)]section) {
 				continue
 			}
 			if other, ok := own[s.Name]; ok {
-				p.fault(s.at, s.key, fmt.Sprintf("the name %s is taken by the selector on line %d", quote(s.Name), other.at.Line), "give it another name")
+				p.fault(s.at, s.key, fmt.Sprintf("the name %s is taken by %s", quote(s.Name), p.placeOf(other)), "give it another name")
 				continue
 			}
 			own[s.Name] = s
 			if other, ok := first[s.Name]; ok {
-				p.warn(s.at, s.key, fmt.Sprintf("the selector on line %d has the same name", other.at.Line), "documents tell selectors apart by name only")
+				p.sameName(s, other)
 			}
 		}
 		for name, s := range own {
 			first[name] = s
 		}
 	}
+}
+
+func (p *parser) sameName(s, other selector) {
+	if p.official {
+		p.fault(s.at, s.key, fmt.Sprintf("the name is taken by %s, and Kibana's form looks selectors up in both types", p.placeOf(other)), "give it another name")
+		return
+	}
+	p.warn(s.at, s.key, p.placeOf(other)+" has the same name", "documents tell selectors apart by name only")
 }
 
 // references reads the names of a match or exclude list.
@@ -101,7 +138,7 @@ func (s *section) names() []string {
 			names = append(names, sel.Name)
 		}
 	}
-	return names
+	return unique(names)
 }
 
 func (p *parser) blockNeedsAlert(r *response) {
@@ -118,33 +155,51 @@ func (p *parser) unboundedBlocks(s *section) {
 		if r.block == nil {
 			continue
 		}
-		var boundless []string
-		for _, name := range r.Match {
-			sel := s.find(name)
-			if sel.boundless() && !slices.Contains(boundless, name) {
-				boundless = append(boundless, name)
-			}
-			if sel != nil && sel.anywhere() && slices.Contains(sel.TargetFilePath, everything) {
+		for _, name := range unique(r.Match) {
+			if sel := s.find(name); sel != nil && (sel.anywhere() || sel.reads()) && slices.Contains(sel.TargetFilePath, everything) {
 				p.warn(r.block, r.key+": actions", fmt.Sprintf("selector %s blocks every path (%s)", name, everything), "containers may fail to start or to stop")
 			}
 		}
 		narrowed := slices.ContainsFunc(r.Exclude, func(name string) bool { return !s.find(name).boundless() })
-		if len(boundless) > 0 && !narrowed {
-			p.fault(r.block, r.key+": actions", "block without a place: no targetFilePath in "+strings.Join(boundless, ", "),
+		if names := s.those(r.Match, (*selector).boundless); len(names) > 0 && !narrowed {
+			p.fault(r.block, r.key+": actions", "block without a place: no targetFilePath in "+strings.Join(names, ", "),
 				"add targetFilePath to each of them, or exclude a selector that has one")
+		}
+		if names := s.those(r.Match, (*selector).readsAnything); len(names) > 0 {
+			p.fault(r.block, r.key+": actions", "block of openFile without a place: no targetFilePath in "+strings.Join(names, ", "),
+				"add targetFilePath to each of them: a container that can read nothing does not run")
 		}
 	}
 }
 
-// unboundedReports doubts selectors that report every write of every container.
+// those are the named selectors of which something is true, each once.
+func (s *section) those(names []string, is func(*selector) bool) []string {
+	return slices.DeleteFunc(unique(names), func(name string) bool { return !is(s.find(name)) })
+}
+
+func unique(names []string) []string {
+	var once []string
+	for _, name := range names {
+		if !slices.Contains(once, name) {
+			once = append(once, name)
+		}
+	}
+	return once
+}
+
+// unboundedReports doubts selectors that report every write, or every read, of every container.
 func (p *parser) unboundedReports(s *section) {
 	for i := range s.selectors {
 		sel := &s.selectors[i]
-		at := s.firstReport(sel.Name)
-		if at == nil || !sel.boundless() {
+		if s.firstReport(sel.Name) == nil {
 			continue
 		}
-		p.warn(sel.at, sel.key, "createFile, modifyFile and deleteFile without targetFilePath match every file that a container writes", "add targetFilePath")
+		if sel.boundless() {
+			p.warn(sel.at, sel.key, "createFile, modifyFile and deleteFile without targetFilePath match every file that a container writes", "add targetFilePath")
+		}
+		if sel.readsAnything() {
+			p.warn(sel.at, sel.key, "openFile without targetFilePath matches every file that a container reads", "add targetFilePath")
+		}
 	}
 }
 
@@ -169,4 +224,12 @@ func (s *selector) anywhere() bool {
 // selector was meant to select is not known, and its own fault is enough.
 func (s *selector) boundless() bool {
 	return s != nil && !s.broken && s.anywhere() && len(s.TargetFilePath) == 0
+}
+
+func (s *selector) reads() bool { return slices.Contains(s.Operations, OpenFile) }
+
+// readsAnything is boundless for the operation that has to be named. No exclude makes up for it: those that satisfy the
+// rule for writing may be about writing only.
+func (s *selector) readsAnything() bool {
+	return s != nil && !s.broken && s.reads() && len(s.TargetFilePath) == 0
 }

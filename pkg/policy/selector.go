@@ -11,6 +11,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+const whatASelectorIs = `a selector is a map with a "name" and at least one condition`
+
 // selector is a Selector with what the rules between selectors and responses need to know about its text.
 type selector struct {
 	Selector
@@ -18,6 +20,8 @@ type selector struct {
 	key string
 	// broken selectors had a fault, so what they lack says nothing.
 	broken bool
+	// inPod selectors ask for a pod in the way of an older generation.
+	inPod bool
 }
 
 func (p *parser) selectors(t Type, v value) ([]selector, bool) {
@@ -37,10 +41,11 @@ func (p *parser) selector(t Type, v value) selector {
 		key += " " + name
 	}
 	s := selector{at: v.at, key: key}
-	entries, ok := p.entries(value{node: v.node, at: v.at, key: key}, key+": ", `a selector is a map with a "name" and at least one condition`)
+	entries, ok := p.entries(value{node: v.node, at: v.at, key: key}, key+": ", whatASelectorIs)
 	if !ok {
 		return s
 	}
+	entries = p.currentNames(entries)
 	named, conditional := false, false
 	for _, e := range entries {
 		if e.name == "name" {
@@ -48,7 +53,7 @@ func (p *parser) selector(t Type, v value) selector {
 			s.Name = p.name(e.value)
 			continue
 		}
-		meant := p.condition(t, &s.Selector, e, entries)
+		meant := p.condition(t, &s, e, entries)
 		named = named || meant == "name"
 		conditional = conditional || meant != "name"
 	}
@@ -58,6 +63,7 @@ func (p *parser) selector(t Type, v value) selector {
 	if !conditional {
 		p.fault(v.at, key, "the selector has no condition", oneOf(conditionKeys(t)))
 	}
+	p.completeOlder(&s)
 	return s
 }
 
@@ -97,14 +103,22 @@ func (p *parser) name(v value) string {
 }
 
 // condition reads one key of a selector other than its name, and returns the key that was meant.
-func (p *parser) condition(t Type, s *Selector, e entry, all []entry) (meant string) {
+func (p *parser) condition(t Type, s *selector, e entry, all []entry) (meant string) {
+	if only, ok := inPodKeys[e.name]; ok {
+		p.inPod(s, e, only)
+		return e.name
+	}
 	c, ok := conditionOf(e.name)
 	if !ok {
-		return p.unknownKey(e, append([]string{"name"}, conditionKeys(t)...)...)
+		return p.unknownKey(e, append([]string{"name"}, p.keysOf(t)...)...)
 	}
 	if !slices.Contains(c.types, t) {
 		p.fault(e.value.at, e.value.key, fmt.Sprintf("a %s selector cannot have this condition", t),
 			fmt.Sprintf("it belongs to a %s selector", c.types[0]))
+		return c.key
+	}
+	if p.official && c.ours {
+		p.extension(e.value.at, e.value.key, fmt.Sprintf("has no %s", c.key), "remove it")
 		return c.key
 	}
 	p.rivalry(c, e, all)
@@ -113,23 +127,25 @@ func (p *parser) condition(t Type, s *Selector, e entry, all []entry) (meant str
 		s.Operations = p.operations(t, e.value)
 	case c.flag != nil:
 		if is, ok := p.boolean(e.value); ok {
-			c.flag(s, is)
+			p.officialFlag(c, e.value, is)
+			c.flag(&s.Selector, is)
 		}
+	case c.ids != nil:
+		*c.ids(&s.Selector) = p.ids(e.value)
 	default:
-		*c.list(s) = p.values(c, e.value)
+		*c.list(&s.Selector) = p.values(c, e.value)
 	}
 	return c.key
 }
 
-// rivalry reports two conditions that exclude each other, once, at the later one.
+// rivalry reports two conditions that exclude each other, once, at the one that comes later in the language.
 func (p *parser) rivalry(c condition, e entry, all []entry) {
-	for _, other := range all {
-		if other.name == e.name {
+	for _, earlier := range conditions {
+		if earlier.key == c.key {
 			return
 		}
-		if other.name == c.rival {
+		if earlier.key == c.rival && slices.ContainsFunc(all, func(other entry) bool { return other.name == c.rival }) {
 			p.fault(e.value.at, e.value.key, fmt.Sprintf("this cannot be combined with %q", c.rival), "keep one of the two, or make two selectors")
-			return
 		}
 	}
 }
@@ -146,13 +162,47 @@ func (p *parser) values(c condition, v value) []string {
 			p.fault(item.node, item.key, problem, remedy)
 			continue
 		}
-		if doubt := c.doubt(s); doubt != "" {
-			p.warn(item.node, item.key, doubt, "")
+		if p.officialValue(c, item, s) {
+			p.question(c, item, s, list)
 		}
 		values = append(values, s)
 	}
 	return values
 }
+
+// ids reads a list of user ids.
+func (p *parser) ids(v value) []uint32 {
+	list, _ := p.someElements(v, "write a list of at least one number")
+	var ids []uint32
+	for _, item := range list {
+		if id, ok := p.userID(item); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// question warns of a value that is valid and probably not meant.
+func (p *parser) question(c condition, item value, s string, all []value) {
+	if doubt := c.doubt(s); doubt != "" {
+		p.warn(item.node, item.key, doubt, "")
+		return
+	}
+	if c.wildcard != pathWildcard || len(all) > mostCompared {
+		return
+	}
+	others := make([]string, len(all))
+	for i, other := range all {
+		others[i] = resolve(other.node).Value
+	}
+	if dir, is := cutShort(s, others); is {
+		p.warn(item.node, item.key, quote(s)+" matches what stands beside "+quote(dir)+" under a longer name, and nothing below it",
+			fmt.Sprintf("write %s/* for what is directly in it or %s/** for everything below; if longer names are meant, add %s/** for what is below those", dir, dir, s))
+	}
+}
+
+// mostCompared bounds the lists in which each value is compared with all others.
+const mostCompared = 1024
 
 func (p *parser) operations(t Type, v value) []Operation {
 	list, _ := p.someElements(v, oneOf(operationNames[t]))
@@ -162,11 +212,18 @@ func (p *parser) operations(t Type, v value) []Operation {
 		if !ok {
 			continue
 		}
-		if i := slices.Index(operationNames[t], s); i >= 0 {
-			ops = append(ops, Operation(i))
+		i := slices.Index(operationNames[t], s)
+		switch {
+		case s == execMemFd:
+			p.fault(item.node, item.key, execMemFd+" of the first generation has no equivalent", execMemFdRemedy)
 			continue
+		case i < 0:
+			p.fault(item.node, item.key, fmt.Sprintf("%s is not an operation of a %s selector", quote(s), t), operationHint(t, s))
+			continue
+		case p.official && t == File && Operation(i) == OpenFile:
+			p.extension(item.node, item.key, "has no operation openFile", "remove it")
 		}
-		p.fault(item.node, item.key, fmt.Sprintf("%s is not an operation of a %s selector", quote(s), t), operationHint(t, s))
+		ops = append(ops, Operation(i))
 	}
 	return ops
 }

@@ -6,6 +6,8 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -138,6 +140,27 @@ func (p *parser) text(v value) (string, bool) {
 		p.wrongKind(v, isText, "write text or remove it")
 	}
 	return "", false
+}
+
+var decimal = regexp.MustCompile(`^(?:0|[1-9][0-9]*)$`)
+
+// userID reads the number of a user.
+func (p *parser) userID(v value) (id uint32, ok bool) {
+	n := resolve(v.node)
+	if kindOf(n) != isNumber {
+		remedy := "write a number"
+		if decimal.MatchString(n.Value) {
+			remedy = "write it without quotes: " + n.Value
+		}
+		p.wrongKind(v, isNumber, remedy)
+		return 0, false
+	}
+	is, err := strconv.ParseUint(n.Value, 10, 32)
+	if !decimal.MatchString(n.Value) || err != nil || is > maxUserID {
+		p.fault(v.node, v.key, n.Value+" is not the id of a user", fmt.Sprintf("write a whole number from 0 to %d, in decimal", uint32(maxUserID)))
+		return 0, false
+	}
+	return uint32(is), true
 }
 
 // boolean reads true or false.
