@@ -103,7 +103,7 @@ func (r *results) add(e event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e.Package == "" {
-		e.Package, _, _ = strings.Cut(e.ImportPath, " ") // of a package that does not compile
+		e.Package, _, _ = strings.Cut(e.ImportPath, " ") // of a package that does not compile, perhaps one without tests
 	}
 	t := r.find(e)
 	switch e.Action {
@@ -112,7 +112,7 @@ func (r *results) add(e event) {
 		if line := reasonLine.FindStringSubmatch(e.Output); line != nil {
 			t.reason = line[1]
 		}
-	case "run", "pass", "fail", "skip":
+	case "run", "pass", "fail", "skip", "build-fail":
 		t.action = e.Action
 	}
 }

@@ -73,6 +73,7 @@ func TestJudge(t *testing.T) {
 		"a test fails":          {[]string{"run p T", "fail p T", "fail p"}, true, "p T\n"},
 		"fails after its tests": {[]string{"run p T", "pass p T", "fail p"}, true, "p failed outside of its tests"},
 		"does not compile":      {[]string{"run p T", "pass p T", "fail q"}, true, "q failed outside of its tests"},
+		"an import does not":    {[]string{"run p T", "pass p T", "build-output c  x.c:1: no header", "build-fail c"}, true, "c failed outside of its tests\nx.c:1: no header"},
 		"go test fails":         {[]string{"run p T", "pass p T", "pass p"}, true, "go test failed\nwords"},
 		"no test":               {[]string{"skip p"}, false, "no test was run"},
 	} {
