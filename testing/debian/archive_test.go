@@ -32,11 +32,6 @@ func TestCodename(t *testing.T) {
 	require.Empty(t, codename("ID=other\n"))
 }
 
-func TestPlanned(t *testing.T) {
-	plan := "Reading package lists...\nInst seabios (1.16 Debian:12 [all])\nInst qemu (1 Debian:12 [amd64]) []\nConf seabios (1.16)\n"
-	require.Equal(t, []string{"seabios", "qemu"}, planned([]byte(plan)))
-}
-
 func TestGone(t *testing.T) {
 	for words, want := range map[string]bool{
 		"Err:2 http://m.test/debian old Release\n  404  Not Found [IP: 192.0.2.1 80]\n": true,

@@ -12,12 +12,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
 
 // Need is a program that must be installed on this machine.
 type Need struct {
+	// Program is a program's name, or a file's absolute path; Package is what has it.
 	Program, Package string
 	// Why is shown to whoever runs the command, as in "emulates the test machines".
 	Why string
@@ -67,12 +69,17 @@ func lookPath(program string) bool {
 	if _, err := exec.LookPath(program); err == nil {
 		return true
 	}
-	for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
-		if _, err := os.Stat(dir + program); err == nil {
+	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
+		if path := dir + program; filepath.IsAbs(path) && exists(path) {
 			return true
 		}
 	}
 	return false
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // planned reads the names out of the output of "apt-get -s install": lines "Inst name (version …".

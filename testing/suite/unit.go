@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/elastic/cloud-defend/testing/debian"
@@ -22,6 +24,7 @@ const KernelTests = "^TestKernel"
 // unitNeeds are the programs that the race detector's build needs beside Go.
 var unitNeeds = []debian.Need{
 	{Program: "gcc", Package: "gcc", Why: "links tests with the race detector"},
+	{Program: "/usr/include/stdlib.h", Package: "libc6-dev", Why: "the race detector is built with"},
 }
 
 // Unit runs the tests that need no kernel, with the race detector, and prints a line for each package. The error is
@@ -73,8 +76,9 @@ func runJSON(cmd *exec.Cmd, out io.Writer) (Tally, error) {
 // any package.
 func (r *results) judge(failed bool, stderr string) Tally {
 	t := r.tally()
-	for pkg, p := range r.packages {
-		if p.action == "fail" && !r.failedIn(pkg) {
+	for _, pkg := range slices.Sorted(maps.Keys(r.packages)) {
+		p := r.packages[pkg]
+		if (p.action == "fail" || p.action == "build-fail") && !r.failedIn(pkg) {
 			t.fail("%s failed outside of its tests\n%s", pkg, p.output.String())
 		}
 	}
