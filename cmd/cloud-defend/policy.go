@@ -39,13 +39,20 @@ type policyFile struct {
 }
 
 func readPolicy(name string) policyFile {
-	f := policyFile{name: name}
 	text, err := os.ReadFile(name)
 	if err != nil {
-		f.faults = []policy.Fault{unread(name, err)}
-		return f
+		return policyFile{name: name, faults: []policy.Fault{unread(name, err)}}
 	}
-	f.policy, f.warnings, err = policy.Parse(name, text)
+	return compiled(name, text, policy.Parse)
+}
+
+// parse is policy.Parse, or its sibling for the official grammar.
+type parse func(name string, text []byte) (*policy.Policy, []policy.Warning, error)
+
+func compiled(name string, text []byte, read parse) policyFile {
+	f := policyFile{name: name}
+	var err error
+	f.policy, f.warnings, err = read(name, text)
 	if err == nil {
 		f.rules, err = ruleset.Compile(f.policy)
 	}

@@ -90,14 +90,16 @@ Conditions of every selector (a selector has a name and at least one):
   containerImageFullName  docker.io/library/nginx: without the tag
   containerImageTag       "1.27": in quotes where YAML would see a number
   kubernetesNamespace, kubernetesClusterId, kubernetesClusterName
-  kubernetesPodName       web-*: a * at the end stands for any text
-  kubernetesPodLabel      app:web, app:w*, app:*
+  kubernetesPodName       web-0
+  kubernetesPodLabel      app:web; app:* asks for the key alone
+                          In all of these * stands for any text: web-*
 
 of file selectors:
 
   targetFilePath          /etc/passwd: this file; /etc/*: all directly in /etc;
-                          /etc/**: all below it. * stands nowhere else. block
-                          on createFile, modifyFile or deleteFile asks for it
+                          /etc/**: all below it; /etc/*.d/**, /**/*.conf. block
+                          on createFile, modifyFile, deleteFile or openFile asks
+                          for it
   ignoreVolumeMounts: true   not on mounted volumes
   ignoreVolumeFiles: true    not on single mounted files, as configMap keys
 
@@ -105,12 +107,16 @@ of process selectors:
 
   processExecutable       a path, as above
   processName             sh: the end of that path, at most 15 bytes
+  processUserId           0: the effective user, a number
+  processUserName         root: by the node's user database
+  sessionLeaderExecutable, sessionLeaderName   the same of the session's leader
   sessionLeaderInteractive: true   only where the session has a terminal
 
 Paths are as the container sees them. createExecutable and modifyExecutable are
 about files with execute permission, and about giving it; createFile and
 modifyFile are about all other files, deleteFile is about both. At most 64
-selectors and 64 responses each for file and process.`
+selectors and 64 responses each for file and process. What of this Kibana's form
+does not know, validate --official tells.`
 
 const casesGuide = `Try operations on a policy and compare what it does with what you expect.
 

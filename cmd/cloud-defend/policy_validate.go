@@ -6,8 +6,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +19,11 @@ import (
 
 const formatText = "text"
 
+// stdin is the name of a file that stands for standard input.
+const stdin = "-"
+
 func newPolicyValidate() *cobra.Command {
-	format := formatText
+	v := validation{format: formatText}
 	cmd := &cobra.Command{
 		Use:   "validate FILE...",
 		Short: "Name every fault of policy files: place, cause and remedy",
@@ -25,40 +31,57 @@ func newPolicyValidate() *cobra.Command {
 
 A fault is one line, file:line:column: key: problem; remedy. So is a warning,
 about something that is allowed and probably not meant. A file without a fault
-is ok. Exit status: 0 every file is ok, 2 one is not.
+is ok. FILE - is standard input. Exit status: 0 every file is ok, 2 one is not.
 
---format json gives editors and CI the same as a list with one item per file:
+--official refuses what only this program understands, and what Kibana's form
+for this integration does not accept: a policy that passes can be edited there.
 
-  [{"file": "web.yml", "ok": false, "warnings": [], "faults": [
-    {"line": 4, "column": 7, "key": "file.selectors[0] pages: targetFilePth",
-     "problem": "unknown key", "remedy": "did you mean \"targetFilePath\"?"}]}]
+--format json gives editors and CI the same as a list, empty if all is well:
 
-"line" and "column" count from 1, and are left out of what has no place.`,
+  [{"file": "web.yml", "line": 4, "column": 7, "severity": "error",
+    "key": "file.selectors[0] pages: targetFilePth",
+    "message": "unknown key", "remedy": "did you mean \"targetFilePath\"?"}]
+
+"severity" is error or warning. "line" and "column" count from 1, and are left
+out of what has no place; so are "key" and "remedy" where there is none.
+
+For diagnostics while you type, give your editor the language's JSON Schema: see
+cloud-defend policy schema --help.`,
 		Example: `  cloud-defend policy validate web.yml
-  cloud-defend policy validate --format json *.yml`,
+  cloud-defend policy validate --official --format json *.yml
+  kubectl get configmap policy -o jsonpath='{.data.web\.yml}' | cloud-defend policy validate -`,
 		Args: files(0, "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return validate(cmd.OutOrStdout(), format, args)
+			return v.run(cmd.InOrStdin(), cmd.OutOrStdout(), args)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", format, "output: text or json")
+	cmd.Flags().StringVar(&v.format, "format", v.format, "output: text or json")
+	cmd.Flags().BoolVar(&v.official, "official", false, "refuse what the official grammar and Kibana's form do not have")
 	return cmd
 }
 
-// validate reports on each file; when one is not valid, its error has nothing more to say.
-func validate(out io.Writer, format string, names []string) error {
+type validation struct {
+	format   string
+	official bool
+}
+
+// run reports on each file; when one is not valid, its error has nothing more to say.
+func (v validation) run(in io.Reader, out io.Writer, names []string) error {
 	write := writeVerdicts
-	switch format {
+	switch v.format {
 	case formatText:
 	case formatJSON:
 		write = writeVerdictsJSON
 	default:
-		return inputError(fmt.Errorf("--format %q: use %s or %s", format, formatText, formatJSON))
+		return inputError(fmt.Errorf("--format %q: use %s or %s", v.format, formatText, formatJSON))
+	}
+	if i := slices.Index(names, stdin); i >= 0 && slices.Contains(names[i+1:], stdin) {
+		return inputError(errors.New("standard input can be read only once: write - for one FILE"))
 	}
 	verdict := error(nil)
 	var read []policyFile
 	for _, name := range names {
-		f := readPolicy(name)
+		f := v.read(in, name)
 		if len(f.faults) > 0 {
 			verdict = &exitError{code: exitInput}
 		}
@@ -68,6 +91,24 @@ func validate(out io.Writer, format string, names []string) error {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return verdict
+}
+
+func (v validation) read(in io.Reader, name string) policyFile {
+	grammar := policy.Parse
+	if v.official {
+		grammar = policy.ParseOfficial
+	}
+	text, err := []byte(nil), error(nil)
+	if name == stdin {
+		name = "standard input"
+		text, err = io.ReadAll(in)
+	} else {
+		text, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return policyFile{name: name, faults: []policy.Fault{unread(name, err)}}
+	}
+	return compiled(name, text, grammar)
 }
 
 func writeVerdicts(out io.Writer, read []policyFile) error {
@@ -85,39 +126,35 @@ func writeVerdicts(out io.Writer, read []policyFile) error {
 	return nil
 }
 
-type verdictJSON struct {
-	File     string      `json:"file"`
-	OK       bool        `json:"ok"`
-	Faults   []faultJSON `json:"faults"`
-	Warnings []faultJSON `json:"warnings"`
-}
-
-type faultJSON struct {
-	Line    int    `json:"line,omitempty"`
-	Column  int    `json:"column,omitempty"`
-	Key     string `json:"key,omitempty"`
-	Problem string `json:"problem"`
-	Remedy  string `json:"remedy,omitempty"`
+// diagnosticJSON is one fault or warning as editors and CI want it.
+type diagnosticJSON struct {
+	File     string `json:"file"`
+	Line     int    `json:"line,omitempty"`
+	Column   int    `json:"column,omitempty"`
+	Severity string `json:"severity"`
+	Key      string `json:"key,omitempty"`
+	Message  string `json:"message"`
+	Remedy   string `json:"remedy,omitempty"`
 }
 
 func writeVerdictsJSON(out io.Writer, read []policyFile) error {
-	verdicts := []verdictJSON{}
+	diagnostics := []diagnosticJSON{}
 	for _, f := range read {
-		v := verdictJSON{File: f.name, OK: len(f.faults) == 0, Faults: []faultJSON{}, Warnings: []faultJSON{}}
 		for _, fault := range f.faults {
-			v.Faults = append(v.Faults, plainFault(fault))
+			diagnostics = append(diagnostics, diagnostic("error", fault))
 		}
 		for _, w := range f.warnings {
-			v.Warnings = append(v.Warnings, plainFault(policy.Fault(w)))
+			diagnostics = append(diagnostics, diagnostic("warning", policy.Fault(w)))
 		}
-		verdicts = append(verdicts, v)
 	}
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(verdicts)
+	return enc.Encode(diagnostics)
 }
 
-func plainFault(f policy.Fault) faultJSON {
-	return faultJSON{Line: f.Line, Column: f.Column, Key: f.Key, Problem: f.Problem, Remedy: f.Remedy}
+func diagnostic(severity string, f policy.Fault) diagnosticJSON {
+	return diagnosticJSON{
+		File: f.File, Line: f.Line, Column: f.Column, Severity: severity, Key: f.Key, Message: f.Problem, Remedy: f.Remedy,
+	}
 }

@@ -102,13 +102,15 @@ func pathDoubt(s string) string {
 	return ""
 }
 
+var directoryName = regexp.MustCompile(`^[^.]*[a-zA-Z0-9]$`)
+
 // cutShort finds a path such as /usr/sbin*, and returns it without the star. The documentation of an older generation had
 // that form, without saying whether it reaches below /usr/sbin; here it names neighbours of /usr/sbin. It is meant as it
-// stands where a dot shows that names of files are meant, or where another value covers what is below.
+// stands where the text before the star does not look like a directory's name, or where another value covers what is below.
 func cutShort(path string, all []string) (dir string, is bool) {
 	dir, trailing := strings.CutSuffix(path, "*")
 	name := dir[strings.LastIndexByte(dir, '/')+1:]
-	is = trailing && name != "" && !strings.ContainsRune(name, '.') && !strings.ContainsRune(dir, '*') && !slices.Contains(all, path+"/**")
+	is = trailing && directoryName.MatchString(name) && !strings.ContainsRune(dir, '*') && !slices.Contains(all, path+"/**")
 	return dir, is
 }
 

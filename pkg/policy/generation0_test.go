@@ -28,7 +28,7 @@ func TestOrderIsKept(t *testing.T) {
 		return slices.Clone(names[:least+random.IntN(most-least+1)])
 	}
 	split, refused, silent := 0, 0, 0
-	for range 50_000 {
+	for range 10_000 {
 		var ordered []Response
 		for range 1 + random.IntN(4) {
 			ordered = append(ordered, Response{Match: some(1, 3), Exclude: some(0, 2), Actions: Alert})
@@ -58,10 +58,10 @@ func TestOrderIsKept(t *testing.T) {
 		}
 		requireOnce(t, ordered)
 	}
-	require.Greater(t, split, 1000)
-	require.Greater(t, silent, 1000)
-	require.Greater(t, refused, 1000)
-	require.Less(t, refused, 40_000, "most orders can be written out")
+	require.Greater(t, split, 200)
+	require.Greater(t, silent, 200)
+	require.Greater(t, refused, 200)
+	require.Less(t, refused, 8_000, "most orders can be written out")
 }
 
 // requireOnce: each selector is in match of at most one of the independent responses, so that there never are too many.
