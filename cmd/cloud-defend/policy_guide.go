@@ -139,6 +139,9 @@ A case:
   mounted     of a file operation: volume, when the file is on a mounted volume,
               or file, when it is mounted itself
   executable  of exec the new program, of fork the parent's
+  user        of a process operation: the effective user id, 0 if not written
+  userName    the name that the node has for it
+  sessionLeader   the path of the session leader's executable
   interactive true when the session has a terminal
   expect      selectors, actions or both, exactly: actions are those of all
               responses that fire, selectors those that made them fire; [] is

@@ -24,7 +24,12 @@ type Case struct {
 	// OnVolume says that the file is on a volume mounted into the container, OnVolumeFile that it is itself such a
 	// mount. File only.
 	OnVolume, OnVolumeFile bool
-	Interactive            bool // Process only
+	// UserID is the effective user, UserName the name that the node has for it. Process only.
+	UserID   uint32
+	UserName string
+	// SessionLeader is the path of the session leader's executable, empty where nothing is known of it. Process only.
+	SessionLeader string
+	Interactive   bool // Process only
 	// Selectors are those of the responses that are expected to fire; nil expects nothing in particular, an empty list
 	// expects none.
 	Selectors []string
@@ -42,6 +47,12 @@ type Surroundings struct {
 	Labels                 map[string]string
 	ClusterID, ClusterName string
 }
+
+// What a case says about its operation, by the operation's type; the first key is the object.
+var (
+	fileKeys    = []string{"path", "mounted"}
+	processKeys = []string{"executable", "user", "userName", "sessionLeader", "interactive"}
+)
 
 const whatACaseIs = `a case has "name", "operation", "path" or "executable", "expect" and perhaps "container"`
 
@@ -114,7 +125,7 @@ func (p *caseParser) cases(root value) []Case {
 func (p *caseParser) one(v value) Case {
 	c := Case{Line: v.at.Line}
 	given, ok := p.keyed(v, whatACaseIs, []string{"name", "operation", "expect"},
-		[]string{"container", "path", "mounted", "executable", "interactive"})
+		slices.Concat([]string{"container"}, fileKeys, processKeys))
 	if !ok {
 		return c
 	}
@@ -160,14 +171,14 @@ func (p *caseParser) operation(v value, c *Case) bool {
 
 // object reads what the operation is about.
 func (p *caseParser) object(v value, given map[string]value, c *Case) {
-	wanted, other := [2]string{"path", "mounted"}, [2]string{"executable", "interactive"}
+	wanted, other := fileKeys, processKeys
 	if c.Type == Process {
 		wanted, other = other, wanted
 	}
 	op := c.Type.OperationName(c.Operation)
 	for _, key := range other {
 		if wrong, ok := given[key]; ok {
-			p.fault(wrong.at, wrong.key, fmt.Sprintf("a case of %s has no %q", op, key), oneOf(wanted[:]))
+			p.fault(wrong.at, wrong.key, fmt.Sprintf("a case of %s has no %q", op, key), oneOf(wanted))
 		}
 	}
 	if path, ok := given[wanted[0]]; ok {
@@ -178,8 +189,24 @@ func (p *caseParser) object(v value, given map[string]value, c *Case) {
 	if mounted, ok := given["mounted"]; ok {
 		p.mounted(mounted, c)
 	}
+	if c.Type == Process {
+		p.actor(given, c)
+	}
+}
+
+// actor reads who does something.
+func (p *caseParser) actor(given map[string]value, c *Case) {
 	if interactive, ok := given["interactive"]; ok {
 		c.Interactive, _ = p.boolean(interactive)
+	}
+	if user, ok := given["user"]; ok {
+		c.UserID, _ = p.userID(user)
+	}
+	if name, ok := given["userName"]; ok {
+		c.UserName = p.someText(name)
+	}
+	if leader, ok := given["sessionLeader"]; ok {
+		c.SessionLeader = p.path(leader)
 	}
 }
 

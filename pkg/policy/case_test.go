@@ -59,12 +59,12 @@ func TestParseCases(t *testing.T) {
 		},
 		{
 			Name: "everything a process case can say", Line: 8, Type: Process, Operation: Exec, Container: Surroundings{Unknown: true},
-			Path: "/bin/sh", Interactive: true, Selectors: []string{}, Actions: &none,
+			Path: "/bin/sh", UserID: 1000, UserName: "www-data", SessionLeader: "/usr/sbin/sshd", Interactive: true, Selectors: []string{}, Actions: &none,
 		},
 		{
-			Name: "little, and a star", Line: 14, Type: File, Operation: CreateExecutable, Path: "/tmp/*", OnVolume: true, Actions: &logged,
+			Name: "little, and a star", Line: 17, Type: File, Operation: CreateExecutable, Path: "/tmp/*", OnVolume: true, Actions: &logged,
 		},
-		{Name: "the root", Line: 19, Type: File, Operation: DeleteFile, Path: "/", Selectors: []string{}},
+		{Name: "the root", Line: 22, Type: File, Operation: DeleteFile, Path: "/", Selectors: []string{}},
 	}
 	require.Empty(t, cmp.Diff(want, got))
 }

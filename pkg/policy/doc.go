@@ -165,5 +165,6 @@
 //
 // container: unknown is a container that the runtime has not described yet. A file operation may say mounted: volume,
 // for a file on a volume, or mounted: file, for a file that is a mount itself. A process operation has, in the place of
-// path, executable (of an exec the new one, of a fork the parent's) and may say interactive: true.
+// path, executable (of an exec the new one, of a fork the parent's) and may say user, the effective user id, which is
+// otherwise 0, userName, sessionLeader, the path of that one's executable, and interactive: true.
 package policy
