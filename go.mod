@@ -9,6 +9,7 @@ require (
 	github.com/elastic/elastic-agent-client/v7 v7.18.1
 	github.com/elastic/go-sysinfo v1.15.5
 	github.com/google/go-cmp v0.7.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
 	github.com/spf13/cobra v1.10.2
 	github.com/stretchr/testify v1.11.1
 	golang.org/x/sys v0.47.0
