@@ -167,8 +167,13 @@ func (c *Comparison) summary(out io.Writer) {
 
 // taken says what an untold condition is taken for.
 func taken(key string) string {
-	if strings.HasPrefix(key, "ignoreVolume") {
+	switch {
+	case strings.HasPrefix(key, "ignoreVolume"):
 		return "their files are taken for unmounted ones"
+	case key == "sessionLeaderInteractive":
+		return "their sessions are taken for ones without a terminal"
+	case key == "processUserId":
+		return "their users are taken for root"
 	}
 	return "it is taken for absent"
 }

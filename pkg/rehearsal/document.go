@@ -137,7 +137,14 @@ type document struct {
 		Thread      struct {
 			ID json.Number `json:"id"`
 		} `json:"thread"`
+		SessionLeader struct {
+			Executable string `json:"executable"`
+		} `json:"session_leader"`
 	} `json:"process"`
+	User struct {
+		ID   string `json:"id"`
+		Name string `json:"name"`
+	} `json:"user"`
 	Container *struct {
 		Name  string `json:"name"`
 		Image struct {
@@ -193,6 +200,8 @@ func (d *document) event() (e Event, skipped string) {
 	if first.Type == policy.File {
 		e.Untold = append(e.Untold, "ignoreVolumeMounts", "ignoreVolumeFiles")
 		e.Name += " by " + orUnknown(d.Process.Executable)
+	} else {
+		e.Untold = append(e.Untold, d.untoldActor(first)...)
 	}
 	return e, ""
 }

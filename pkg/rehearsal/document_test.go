@@ -118,6 +118,16 @@ func TestReadDocumentsContainer(t *testing.T) {
 		require.Equal(t, c.want, docs.Events[0].Readings[0][0].Container, c.document)
 		require.Equal(t, append(c.untold, mounts...), docs.Events[0].Untold, c.document)
 	}
+	docs, err := ReadDocuments("e", strings.NewReader(`{"event":{"category":["process"],"action":"exec"},`+nginxPod+`,"user":{"id":"33","name":"www-data"},`+
+		`"process":{"executable":"/bin/sh","interactive":true,"session_leader":{"executable":"/usr/sbin/sshd"}}}`+"\n"+
+		`{"event":{"category":["process"],"action":"fork"},`+nginxPod+`,"process":{"executable":"/bin/sh"}}`))
+	require.NoError(t, err)
+	require.Empty(t, docs.Events[0].Untold)
+	c := docs.Events[0].Readings[0][0]
+	require.Equal(t, []any{uint32(33), "www-data", "/usr/sbin/sshd", true}, []any{c.UserID, c.UserName, c.SessionLeader, c.Interactive})
+	require.Equal(t, []string{
+		"sessionLeaderInteractive", "processUserId", "processUserName", "sessionLeaderName", "sessionLeaderExecutable",
+	}, docs.Events[1].Untold)
 	box, _ := described(policy.Surroundings{Image: "quay.io/a/b" + noDigest})
 	require.Equal(t, "quay.io/a/b", box.Image.Repository)
 	require.Empty(t, box.Image.Tag, "an image named by digest has no tag, not even latest")

@@ -100,7 +100,29 @@ func (d *document) processOperations() ([][]policy.Case, string) {
 		return nil, "its process.executable is not whole"
 	}
 	c.Interactive = d.Process.Interactive != nil && *d.Process.Interactive
+	if id, err := strconv.ParseUint(d.User.ID, 10, 32); err == nil {
+		c.UserID, c.UserName = uint32(id), d.User.Name
+	}
+	c.SessionLeader, _ = d.path("process.session_leader.executable", d.Process.SessionLeader.Executable)
 	return [][]policy.Case{{c}}, ""
+}
+
+// untoldActor lists the conditions on the process of which the document says nothing.
+func (d *document) untoldActor(c policy.Case) []string {
+	var untold []string
+	if d.Process.Interactive == nil {
+		untold = append(untold, "sessionLeaderInteractive")
+	}
+	if d.User.ID == "" {
+		untold = append(untold, "processUserId")
+	}
+	if c.UserName == "" {
+		untold = append(untold, "processUserName")
+	}
+	if c.SessionLeader == "" {
+		untold = append(untold, "sessionLeaderName", "sessionLeaderExecutable")
+	}
+	return untold
 }
 
 // path is a path as the kernel had it; ok is false when the document has only a part of it.
