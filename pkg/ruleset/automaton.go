@@ -11,7 +11,7 @@ import (
 	"github.com/elastic/cloud-defend/pkg/policy"
 )
 
-// The grammar of paths has its wildcards at the end only, so no general construction is needed: the literal parts of all
+// Most paths have their wildcards at the end only, so no general construction is needed: the literal parts of all such
 // patterns form a trie, and whoever leaves it is in a component, or below a directory, about which the trie has nothing
 // more to say. There, only two sets count: the selectors with a dir/** above (deep) and, until the next slash, those with
 // a dir/* on the component's own directory (star). One state for each pair of sets is enough. The number of states is
@@ -27,6 +27,7 @@ type builder struct {
 	acceptIDs map[uint64]uint32
 	patterns  []pattern
 	starts    []start
+	work      int // steps of multiply
 }
 
 // pattern is one value of a selector.
@@ -120,15 +121,43 @@ func gather(t policy.Type, selectors []policy.Selector, values func(*policy.Sele
 // paths adds the automata of one condition on paths.
 func (b *builder) paths(list []pattern, to *Starts) error {
 	tree := trie{nodes: []node{{}}}
+	var globs []int32
 	for _, p := range list {
 		b.patterns = append(b.patterns, p)
-		if err := b.insertPath(&tree, p.text, p.bit); err != nil {
+		if !isGlob(p.text) {
+			if err := b.insertPath(&tree, p.text, p.bit); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.literals(p.text); err != nil {
+			return err
+		}
+		globs = append(globs, int32(len(b.patterns)-1))
+	}
+	mark := len(b.states)
+	start, err := b.automaton(&tree)
+	if err != nil {
+		return err
+	}
+	if len(globs) > 0 {
+		return b.spreadGlobs(to, mark, start, globs)
+	}
+	b.begin(&to[0], start)
+	return nil
+}
+
+// literals gives classes to the bytes of the newest pattern.
+func (b *builder) literals(glob string) error {
+	for i := range len(glob) {
+		if glob[i] == '*' {
+			continue
+		}
+		if err := b.class(glob[i]); err != nil {
 			return err
 		}
 	}
-	start, err := b.automaton(&tree)
-	b.begin(&to[0], start)
-	return err
+	return nil
 }
 
 // names adds the automaton of one condition on names.
