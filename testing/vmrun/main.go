@@ -60,6 +60,7 @@ func parse(args []string) (g vm.Guest, kernel string, err error) {
 	f := flag.NewFlagSet("vmrun", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	lsm := f.String("lsm", vm.WithBPF, "")
+	more := f.String("append", "", "")
 	console := f.Bool("console", false, "")
 	f.IntVar(&g.CPUs, "cpus", 1, "")
 	f.IntVar(&g.MemoryMB, "memory", 1024, "")
@@ -74,6 +75,11 @@ func parse(args []string) (g vm.Guest, kernel string, err error) {
 		g.Files[guest] = host
 		return nil
 	})
+	var env []string
+	f.Func("env", "", func(v string) error {
+		env = append(env, v)
+		return nil
+	})
 	if err := f.Parse(args); err != nil {
 		return g, "", fmt.Errorf("%w\n%s", err, usage)
 	}
@@ -83,11 +89,11 @@ func parse(args []string) (g vm.Guest, kernel string, err error) {
 	if *console {
 		g.Console = os.Stderr
 	}
-	g.Cmdline = "lsm=" + *lsm
+	g.Cmdline = strings.TrimSpace("lsm=" + *lsm + " " + *more)
 	program := "/" + filepath.Base(f.Arg(1))
 	g.Files[program] = f.Arg(1)
 	g.Commands = []vm.Command{{
-		Command: job.Command{Args: append([]string{program}, f.Args()[2:]...)},
+		Command: job.Command{Args: append([]string{program}, f.Args()[2:]...), Env: env},
 		Output:  os.Stdout,
 	}}
 	return g, f.Arg(0), nil
@@ -95,6 +101,8 @@ func parse(args []string) (g vm.Guest, kernel string, err error) {
 
 const usage = `usage: vmrun [flag]... kernel program [argument]...
   -lsm list          security modules of the kernel (` + vm.WithBPF + `)
+  -append words      more words for the kernel's command line, such as rcupdate.rcu_expedited=0
+  -env name=value    set it for the program; may be repeated
   -console           show what the kernel prints
   -cpus n            (1)
   -memory MB         (1024)
