@@ -5,7 +5,6 @@
 package ruleset
 
 import (
-	"path"
 	"slices"
 	"strings"
 
@@ -35,14 +34,19 @@ func (r *Ruleset) Scope(c container.Container, cluster Cluster) [len(policy.Type
 }
 
 func inScope(s *policy.Selector, c *container.Container, cluster Cluster) bool {
-	return isOneOf(s.ContainerImageFullName, c.Image.Repository) &&
-		isOneOf(s.ContainerImageName, path.Base(c.Image.Repository)) &&
-		isOneOf(s.ContainerImageTag, c.Image.Tag) &&
-		isOneOf(s.KubernetesClusterID, cluster.ID) &&
-		isOneOf(s.KubernetesClusterName, cluster.Name) &&
-		isOneOf(s.KubernetesNamespace, c.Pod.Namespace) &&
+	return isLikeOneOf(s.ContainerImageFullName, c.Image.Repository) &&
+		isLikeOneOf(s.ContainerImageName, imageName(c.Image.Repository)) &&
+		isLikeOneOf(s.ContainerImageTag, c.Image.Tag) &&
+		isLikeOneOf(s.KubernetesClusterID, cluster.ID) &&
+		isLikeOneOf(s.KubernetesClusterName, cluster.Name) &&
+		isLikeOneOf(s.KubernetesNamespace, c.Pod.Namespace) &&
 		isLikeOneOf(s.KubernetesPodName, c.Pod.Name) &&
 		hasOneOf(s.KubernetesPodLabel, c.Pod.Labels)
+}
+
+// imageName is the last component of a repository; nothing of nothing.
+func imageName(repository string) string {
+	return repository[strings.LastIndexByte(repository, '/')+1:]
 }
 
 // containerFree reports whether inScope is true of every container, and whom the selector names means the same in all.
@@ -58,20 +62,29 @@ func containerFree(s *policy.Selector) bool {
 	return true
 }
 
-func isOneOf(values []string, is string) bool {
-	return len(values) == 0 || slices.Contains(values, is)
-}
-
+// isLikeOneOf compares with patterns. What a container lacks is like none, not even like a star.
 func isLikeOneOf(patterns []string, is string) bool {
 	return len(patterns) == 0 || is != "" && slices.ContainsFunc(patterns, func(p string) bool { return isLike(p, is) })
 }
 
-// isLike compares with a pattern that may end in a star.
+// isLike compares with a pattern in which each star stands for any text. It takes each text between stars where it comes
+// first, so it never goes back.
 func isLike(pattern, is string) bool {
-	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
-		return strings.HasPrefix(is, prefix)
+	texts := strings.Split(pattern, "*")
+	last := len(texts) - 1
+	if last == 0 {
+		return is == pattern
 	}
-	return is == pattern
+	is, begins := strings.CutPrefix(is, texts[0])
+	is, ends := strings.CutSuffix(is, texts[last])
+	for _, text := range texts[1:last] {
+		at := strings.Index(is, text)
+		if at < 0 {
+			return false
+		}
+		is = is[at+len(text):]
+	}
+	return begins && ends
 }
 
 // hasOneOf compares labels with patterns of the form key:value. The key ends at the first colon: a label's key has none.

@@ -5,6 +5,8 @@
 package ruleset
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,32 +35,44 @@ func TestScope(t *testing.T) {
 		selector   policy.Selector
 		web, plain bool
 	}{
-		"no condition":             {policy.Selector{TargetFilePath: []string{"/etc/**"}}, true, true},
-		"full name":                {policy.Selector{ContainerImageFullName: []string{"docker.io/library/nginx"}}, true, false},
-		"one of two full names":    {policy.Selector{ContainerImageFullName: []string{"a/b", "localhost:5000/nginx"}}, false, true},
-		"part of the full name":    {policy.Selector{ContainerImageFullName: []string{"library/nginx"}}, false, false},
-		"name":                     {policy.Selector{ContainerImageName: []string{"nginx"}}, true, true},
-		"another name":             {policy.Selector{ContainerImageName: []string{"ngin"}}, false, false},
-		"tag":                      {policy.Selector{ContainerImageTag: []string{"latest", "1.27"}}, true, false},
-		"cluster id":               {policy.Selector{KubernetesClusterID: []string{"6b0a"}}, true, true},
-		"another cluster id":       {policy.Selector{KubernetesClusterID: []string{"6b0b"}}, false, false},
-		"cluster name":             {policy.Selector{KubernetesClusterName: []string{"production"}}, true, true},
-		"another cluster name":     {policy.Selector{KubernetesClusterName: []string{"staging"}}, false, false},
-		"namespace":                {policy.Selector{KubernetesNamespace: []string{"web"}}, true, false},
-		"no wildcard in namespace": {policy.Selector{KubernetesNamespace: []string{"w*"}}, false, false},
-		"pod name":                 {policy.Selector{KubernetesPodName: []string{"frontend-7d9c"}}, true, false},
-		"prefix of the pod name":   {policy.Selector{KubernetesPodName: []string{"back-*", "frontend-*"}}, true, false},
-		"any pod name":             {policy.Selector{KubernetesPodName: []string{"*"}}, true, false},
-		"start of the pod name":    {policy.Selector{KubernetesPodName: []string{"frontend-"}}, false, false},
-		"star within pod name":     {policy.Selector{KubernetesPodName: []string{"front*-7d9c"}}, false, false},
-		"label":                    {policy.Selector{KubernetesPodLabel: []string{"env:production"}}, true, false},
-		"prefix of the label":      {policy.Selector{KubernetesPodLabel: []string{"env:prod*"}}, true, false},
-		"start of the label":       {policy.Selector{KubernetesPodLabel: []string{"env:prod"}}, false, false},
-		"label's key":              {policy.Selector{KubernetesPodLabel: []string{"env:*"}}, true, false},
-		"key with a domain":        {policy.Selector{KubernetesPodLabel: []string{"app.kubernetes.io/name:web"}}, true, false},
-		"empty label":              {policy.Selector{KubernetesPodLabel: []string{"empty:"}}, true, false},
-		"label that is not empty":  {policy.Selector{KubernetesPodLabel: []string{"env:"}}, false, false},
-		"absent label":             {policy.Selector{KubernetesPodLabel: []string{"absent:*", "absent:"}}, false, false},
+		"no condition":            {policy.Selector{TargetFilePath: []string{"/etc/**"}}, true, true},
+		"full name":               {policy.Selector{ContainerImageFullName: []string{"docker.io/library/nginx"}}, true, false},
+		"one of two full names":   {policy.Selector{ContainerImageFullName: []string{"a/b", "localhost:5000/nginx"}}, false, true},
+		"part of the full name":   {policy.Selector{ContainerImageFullName: []string{"library/nginx"}}, false, false},
+		"name":                    {policy.Selector{ContainerImageName: []string{"nginx"}}, true, true},
+		"another name":            {policy.Selector{ContainerImageName: []string{"ngin"}}, false, false},
+		"tag":                     {policy.Selector{ContainerImageTag: []string{"latest", "1.27"}}, true, false},
+		"cluster id":              {policy.Selector{KubernetesClusterID: []string{"6b0a"}}, true, true},
+		"another cluster id":      {policy.Selector{KubernetesClusterID: []string{"6b0b"}}, false, false},
+		"cluster name":            {policy.Selector{KubernetesClusterName: []string{"production"}}, true, true},
+		"another cluster name":    {policy.Selector{KubernetesClusterName: []string{"staging"}}, false, false},
+		"namespace":               {policy.Selector{KubernetesNamespace: []string{"web"}}, true, false},
+		"prefix of the namespace": {policy.Selector{KubernetesNamespace: []string{"w*"}}, true, false},
+		"any namespace":           {policy.Selector{KubernetesNamespace: []string{"*"}}, true, false},
+		"part of a full name":     {policy.Selector{ContainerImageFullName: []string{"*/library/*"}}, true, false},
+		"registries":              {policy.Selector{ContainerImageFullName: []string{"localhost:*/*"}}, false, true},
+		"end of a name":           {policy.Selector{ContainerImageName: []string{"*inx"}}, true, true},
+		"not the end of a name":   {policy.Selector{ContainerImageName: []string{"*gin"}}, false, false},
+		"middle of a tag":         {policy.Selector{ContainerImageTag: []string{"*.2*"}}, true, false},
+		"any tag":                 {policy.Selector{ContainerImageTag: []string{"*"}}, true, false},
+		"part of a cluster id":    {policy.Selector{KubernetesClusterID: []string{"6*a"}}, true, true},
+		"part of a cluster name":  {policy.Selector{KubernetesClusterName: []string{"*duct*"}}, true, true},
+		"pod name":                {policy.Selector{KubernetesPodName: []string{"frontend-7d9c"}}, true, false},
+		"prefix of the pod name":  {policy.Selector{KubernetesPodName: []string{"back-*", "frontend-*"}}, true, false},
+		"any pod name":            {policy.Selector{KubernetesPodName: []string{"*"}}, true, false},
+		"start of the pod name":   {policy.Selector{KubernetesPodName: []string{"frontend-"}}, false, false},
+		"star within pod name":    {policy.Selector{KubernetesPodName: []string{"front*-7d9c"}}, true, false},
+		"star within the label":   {policy.Selector{KubernetesPodLabel: []string{"env:p*n"}}, true, false},
+		"star is not the label":   {policy.Selector{KubernetesPodLabel: []string{"env:p*x"}}, false, false},
+		"star within the key":     {policy.Selector{KubernetesPodLabel: []string{"e*:production"}}, false, false},
+		"label":                   {policy.Selector{KubernetesPodLabel: []string{"env:production"}}, true, false},
+		"prefix of the label":     {policy.Selector{KubernetesPodLabel: []string{"env:prod*"}}, true, false},
+		"start of the label":      {policy.Selector{KubernetesPodLabel: []string{"env:prod"}}, false, false},
+		"label's key":             {policy.Selector{KubernetesPodLabel: []string{"env:*"}}, true, false},
+		"key with a domain":       {policy.Selector{KubernetesPodLabel: []string{"app.kubernetes.io/name:web"}}, true, false},
+		"empty label":             {policy.Selector{KubernetesPodLabel: []string{"empty:"}}, true, false},
+		"label that is not empty": {policy.Selector{KubernetesPodLabel: []string{"env:"}}, false, false},
+		"absent label":            {policy.Selector{KubernetesPodLabel: []string{"absent:*", "absent:"}}, false, false},
 		"all hold": {policy.Selector{
 			ContainerImageName: []string{"nginx"}, KubernetesNamespace: []string{"web"}, KubernetesPodLabel: []string{"env:*"},
 		}, true, false},
@@ -107,4 +121,28 @@ func compileOne(t *testing.T, typ policy.Type, s policy.Selector) *Ruleset {
 	r, err := Compile(p)
 	require.NoError(t, err)
 	return r
+}
+
+// TestIsLike holds the comparison against another language's, on texts of two letters, where much repeats.
+func TestIsLike(t *testing.T) {
+	c := newCorpus(9)
+	text := func(letters string, most int) string {
+		b := make([]byte, c.IntN(most))
+		for i := range b {
+			b[i] = letters[c.IntN(len(letters))]
+		}
+		return string(b)
+	}
+	matched := 0
+	const texts = 20_000
+	for range texts {
+		pattern, is := text("ab**", 8), text("ab", 12)
+		want := regexp.MustCompile("^" + strings.ReplaceAll(pattern, "*", ".*") + "$").MatchString(is)
+		require.Equal(t, want, isLike(pattern, is), "%q on %q", pattern, is)
+		if want {
+			matched++
+		}
+	}
+	require.Greater(t, matched, texts/10)
+	require.False(t, isLike(strings.Repeat("*a", 250)+"b", strings.Repeat("a", 1<<20)), "and it does not take forever")
 }
