@@ -1,0 +1,35 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package rehearsal
+
+import (
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/policy"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+)
+
+// Subject is a case as the kernel would know its operation, to be judged by it or by Judge.
+func Subject(rs *ruleset.Ruleset, c policy.Case) ruleset.Subject {
+	s := ruleset.Subject{
+		Operation: c.Operation, Path: ruleset.Place{Name: c.Path}, OnVolume: c.OnVolume, OnVolumeFile: c.OnVolumeFile,
+		Interactive: c.Interactive, UserID: c.UserID, Leader: ruleset.Place{Name: c.SessionLeader, Internal: c.SessionLeader == ""},
+		ContainerMust: rs.Tables[c.Type].ContainerFree, ContainerMay: all,
+	}
+	if c.UserName != "" {
+		s.UserNames = rs.NamedUsers([]container.User{{Name: c.UserName, ID: c.UserID}})[c.UserID]
+	}
+	if !c.Container.Unknown {
+		scope := rs.Scope(described(c.Container))[c.Type]
+		s.ContainerMust, s.ContainerMay = scope, scope
+	}
+	return s
+}
+
+// Review compares what somebody has decided about a case with what it expects.
+func Review(rs *ruleset.Ruleset, c policy.Case, d ruleset.Decision) Result {
+	r := Result{Case: c, Selectors: rs.Names(c.Type, d.Selectors), Actions: actions(d)}
+	r.Differences = sceneOf(rs, c).differences(&r)
+	return r
+}
