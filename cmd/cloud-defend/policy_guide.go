@@ -78,6 +78,7 @@ Write it step by step:
                                               it does nothing?
   cloud-defend policy test web.yml cases.yml  does it do what I expect? see
                                               cloud-defend policy test --help
+  cloud-defend policy diff web.yml new.yml    what does a new version change?
   cloud-defend run --policy web.yml           enforce it on this machine
 
 Conditions of every selector (a selector has a name and at least one):
