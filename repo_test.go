@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	"queue":     {},
 	"output":    {"event", "process", "container", "ecs", "queue"},
 	"doctor":    {"host", "container"},
+	"settings":  {},
 	"unit":      {},
 	"pipeline": {
 		"policy", "container", "event", "host", "ruleset", "probe", "settle", "process", "ecs", "queue", "output", "unit",

@@ -30,6 +30,7 @@ import (
 	"github.com/elastic/cloud-defend/pkg/policy"
 	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
+	"github.com/elastic/cloud-defend/pkg/settings"
 )
 
 // watchPeriod is how often the policy file is read again.
@@ -38,10 +39,13 @@ const watchPeriod = time.Second
 type runFlags struct {
 	policy, format string
 	outputs        []string
+	settings       settings.Values
+	environment    []settings.Fault
 }
 
 func newRun() *cobra.Command {
-	var f runFlags
+	f := runFlags{settings: settings.Defaults()}
+	f.environment = settings.Environ(&f.settings, os.LookupEnv)
 	cmd := &cobra.Command{
 		Use:   "run --policy FILE",
 		Short: "Enforce a policy file on this host and print what happens",
@@ -59,12 +63,21 @@ one before it in force.`,
 	cmd.Flags().StringVar(&f.policy, "policy", "", "policy file (required)")
 	cmd.Flags().StringArrayVar(&f.outputs, "output", []string{"-"}, "file to append events to, - for standard output; can be repeated")
 	cmd.Flags().StringVar(&f.format, "format", "auto", "text, ndjson, or auto: text on a terminal, else ndjson;\nwith several outputs, that of standard output")
+	for _, s := range settings.Flags(&f.settings) {
+		flag := cmd.Flags().VarPF(s, s.Name, "", s.Usage)
+		if s.IsBoolFlag() {
+			flag.NoOptDefVal = "true"
+		}
+	}
 	return cmd
 }
 
 func run(ctx context.Context, f runFlags) error {
 	if f.policy == "" {
 		return inputError(errors.New("no policy: name one with --policy FILE"))
+	}
+	if len(f.environment) > 0 {
+		return inputError(errors.New(f.environment[0].String()))
 	}
 	text, err := os.ReadFile(f.policy)
 	if err != nil {
@@ -84,8 +97,8 @@ func run(ctx context.Context, f runFlags) error {
 		Agent:  ecs.Agent{Version: release()},
 		Output: out,
 		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Proc:   "/proc",
-		Cgroup: "/sys/fs/cgroup",
+		Proc:   f.settings.Proc,
+		Cgroup: f.settings.Cgroup,
 	})
 	if err != nil {
 		return cannotRun(ctx, err)
@@ -264,11 +277,14 @@ func contents(rs *ruleset.Ruleset) string {
 }
 
 func modeText(s probe.Stats) string {
-	text := "BPF LSM"
+	return fmt.Sprintf("%s; hooks tested: %s", mode(s), strings.Join(s.Hooks, " "))
+}
+
+func mode(s probe.Stats) string {
 	if s.Mode == probe.ModifyReturn {
-		text = "fmod_ret (BPF LSM is not in this kernel's lsm= list)"
+		return "fmod_ret (BPF LSM is not in this kernel's lsm= list)"
 	}
-	return fmt.Sprintf("%s; hooks tested: %s", text, strings.Join(s.Hooks, " "))
+	return "BPF LSM"
 }
 
 // summary says at the end what was seen, refused and lost.
