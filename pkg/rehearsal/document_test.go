@@ -152,6 +152,7 @@ func TestReadDocumentsOfPackageECS(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, goldens)
 	var events, lines int
+	var paths []string
 	skipped := map[string]int{}
 	for _, name := range goldens {
 		text, err := os.ReadFile(name)
@@ -160,6 +161,9 @@ func TestReadDocumentsOfPackageECS(t *testing.T) {
 		docs, err := ReadDocuments(name, strings.NewReader(string(text)))
 		require.NoError(t, err)
 		events += len(docs.Events)
+		for _, e := range docs.Events {
+			paths = append(paths, e.Readings[0][0].Path)
+		}
 		lines += strings.Count(string(text), "\n")
 		for why, n := range docs.Skipped {
 			require.Contains(t, []string{
@@ -171,6 +175,35 @@ func TestReadDocumentsOfPackageECS(t *testing.T) {
 	}
 	require.Greater(t, events, lines/2, skipped)
 	require.NotZero(t, skipped["not in a container"])
+	require.Contains(t, paths, "/srv/caf\xe9.t\xe9xt", "bytes that are not UTF-8 come back")
+}
+
+// FuzzReadDocuments: whatever the text, each line is an event with something to judge, or left out, or the fault.
+func FuzzReadDocuments(f *testing.F) {
+	goldens, err := filepath.Glob("../ecs/testdata/*/want.jsonl")
+	require.NoError(f, err)
+	for _, name := range goldens {
+		text, err := os.ReadFile(name)
+		require.NoError(f, err)
+		first, _, _ := strings.Cut(string(text), "\n")
+		f.Add(first)
+	}
+	f.Add(comparedEvents)
+	f.Fuzz(func(t *testing.T, text string) {
+		docs, err := ReadDocuments("e", strings.NewReader(text))
+		for _, e := range docs.Events {
+			require.NotEmpty(t, e.Readings)
+			for _, reading := range e.Readings {
+				require.NotEmpty(t, reading)
+				for _, c := range reading {
+					require.True(t, strings.HasPrefix(c.Path, "/"), "%q", c.Path)
+				}
+			}
+		}
+		if err != nil {
+			require.True(t, strings.HasPrefix(err.Error(), "e:"), err)
+		}
+	})
 }
 
 func TestLooksLikeDocuments(t *testing.T) {
