@@ -25,7 +25,7 @@ func newPolicy() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPolicyValidate(), newPolicyExplain(), newPolicyTest(), newPolicyDiff())
+	cmd.AddCommand(newPolicyValidate(), newPolicySchema(), newPolicyExplain(), newPolicyTest(), newPolicyDiff())
 	return cmd
 }
 

@@ -141,3 +141,11 @@ func defaultPolicy(t *testing.T) []byte {
 	require.FailNow(t, "the package has no default policy")
 	return nil
 }
+
+func TestPolicySchema(t *testing.T) {
+	code, stdout, _ := runPolicy(t, "schema")
+	require.Equal(t, exitDone, code)
+	require.Equal(t, string(policy.Schema()), stdout)
+	code, _, _ = runPolicy(t, "schema", "web.yml")
+	require.Equal(t, exitInput, code)
+}

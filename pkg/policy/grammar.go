@@ -41,7 +41,7 @@ var (
 		`|` + registry + port + `(?:/` + imagePart + `)*/` + imageGlob + `(?:/` + imageAny + `)*` +
 		`|` + hostGlob + port + `(?:/` + imageAny + `)*)$`)
 	labelPattern = regexp.MustCompile(`^(?:[a-zA-Z0-9.-]+/)?` + labelBytes + `+:` + labelBytes + `*(?:\*` + labelBytes + `+)*\*?$`)
-	namePattern  = regexp.MustCompile(`^(?i:[a-z0-9][a-z0-9_-]*)$`)
+	namePattern  = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]*$`)
 )
 
 // What the official grammar allows of the above.
@@ -81,6 +81,8 @@ const (
 	imageForm = `write the last component of the image's name in lower case, without registry and tag, as in nginx or nginx-*`
 	fullForm  = `write registry and repository, without tag and digest, as in docker.io/library/nginx or docker.io/library/*`
 )
+
+const nameForm = "start with a letter or a digit and go on with letters, digits, - and _"
 
 var (
 	ofFile    = []Type{File}

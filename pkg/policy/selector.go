@@ -97,7 +97,7 @@ func (p *parser) name(v value) string {
 		return ""
 	}
 	if problem := nameFault(name); problem != "" {
-		p.fault(v.node, v.key, problem, "start with a letter or a digit and go on with letters, digits, - and _")
+		p.fault(v.node, v.key, problem, nameForm)
 	}
 	return name
 }
