@@ -65,7 +65,7 @@ func TestPolicyVerbs(t *testing.T) {
 		{"validate missing.yml .", exitInput, `^missing.yml: the file cannot be read: no such file or directory\n.: the file cannot be read: is a directory\n$`, `^$`},
 		{"validate", exitInput, `^$`, `FILE is missing; see cloud-defend policy validate --help`},
 		{"validate --format xml web.yml", exitInput, `^$`, `--format "xml": use text or json`},
-		{"explain web.yml", exitDone, `(?s)^file.responses\[0\]\n  when .*\nCompiled tables\n[^\n]*\n[^\n]*\n[^\n]*bytes: \d+\n$`, `^$`},
+		{"explain web.yml", exitDone, `(?s)^file.responses\[0\]\n  when .*\nCompiled tables\n.*bytes: \d+\n$`, `^$`},
 		{"explain --tables web.yml", exitDone, `(?s)^file.responses\[0\]\n.*\nCompiled tables\n.*\n\n.*automat|accept sets.*selector 0 programs: \[container\]`, `^$`},
 		{"explain doubtful.yml", exitDone, `(?s)^file.responses\[0\]\n`, `^warning: doubtful.yml:3:7: `},
 		{"explain faulty.yml", exitInput, `^$`, `^cloud-defend: faulty.yml:4:7: .*\nfaulty.yml:6:15: `},

@@ -12,7 +12,7 @@ import (
 )
 
 // Whether what one selector matches another one matches too. The answer yes is certain; there are cases of no that
-// would take knowledge of images and names to see through.
+// would take knowledge of images and names to see through, or that several values cover together.
 
 // covers reports whether outer matches every operation of type t that inner matches.
 func covers(t policy.Type, outer, inner *policy.Selector) bool {
@@ -42,16 +42,8 @@ func coversOperations(t policy.Type, outer, inner *policy.Selector) bool {
 
 // coversAll reports whether each value is covered by some value of the condition.
 func coversAll(c policy.Condition, values []string) bool {
-	set := setOf(c.Values)
-	return !slices.ContainsFunc(values, func(v string) bool {
-		switch c.Key {
-		case "targetFilePath", "processExecutable":
-			return set[v] == 0 && wider(set, v) == ""
-		case "kubernetesPodName", "kubernetesPodLabel":
-			return !slices.ContainsFunc(c.Values, func(pattern string) bool { return isLike(pattern, v) })
-		}
-		return set[v] == 0
-	})
+	set := valuesOfCondition(c)
+	return !slices.ContainsFunc(values, func(v string) bool { return !set.has(v) && set.wider(v) == "" })
 }
 
 func setOf(values []string) map[string]int {
@@ -62,12 +54,71 @@ func setOf(values []string) map[string]int {
 	return set
 }
 
-// wider returns a pattern of the set that matches every path that another pattern matches, empty if there is none. It
-// looks up the directories above instead of comparing all pairs, because a policy may have many thousand patterns.
-func wider(set map[string]int, path string) string {
+// values are those of one condition, ready to be asked which of them matches all that another value matches.
+type values struct {
+	kind  kind
+	count map[string]int
+	globs []string // those with a wildcard that only a comparison finds
+}
+
+// kind is what the values of a condition are.
+type kind uint8
+
+const (
+	plain    kind = iota // matched by equality
+	starred              // texts in which a star stands for any text
+	anyPath              // paths
+	leafName             // last components of paths, matched by equality
+)
+
+var kinds = map[string]kind{
+	"containerImageFullName": starred, "containerImageName": starred, "containerImageTag": starred,
+	"kubernetesClusterId": starred, "kubernetesClusterName": starred, "kubernetesNamespace": starred,
+	"kubernetesPodName": starred, "kubernetesPodLabel": starred,
+	"targetFilePath": anyPath, "processExecutable": anyPath, "sessionLeaderExecutable": anyPath,
+	"processName": leafName, "sessionLeaderName": leafName,
+}
+
+func valuesOfCondition(c policy.Condition) *values { return valuesOfKind(kinds[c.Key], c.Values...) }
+
+func valuesOfKind(k kind, list ...string) *values {
+	set := &values{kind: k, count: setOf(list)}
+	for _, v := range list {
+		if k == starred && strings.Contains(v, "*") || k == anyPath && isGlob(v) {
+			set.globs = append(set.globs, v)
+		}
+	}
+	return set
+}
+
+// mostGlobs is up to how many globs a value is compared with all of them.
+const mostGlobs = 256
+
+func (s *values) has(v string) bool { return s.count[v] > 0 }
+
+// wider returns another value that matches all that this one matches, empty if there is none, or none was found.
+func (s *values) wider(v string) string {
+	covers := isLike
+	if s.kind == anyPath {
+		if by := s.above(v); by != "" {
+			return by
+		}
+		covers = globCovers
+	}
+	for _, g := range s.globs[:min(len(s.globs), mostGlobs)] {
+		if g != v && covers(g, v) {
+			return g
+		}
+	}
+	return ""
+}
+
+// above looks up the directories above a path instead of comparing it with all others, because a policy may have many
+// thousand.
+func (s *values) above(path string) string {
 	deep := strings.HasSuffix(path, "/**")
 	dir := path[:strings.LastIndexByte(path, '/')+1]
-	if !deep && !strings.HasSuffix(path, "/*") && set[dir+"*"] > 0 {
+	if !deep && !strings.HasSuffix(path, "/*") && s.has(dir+"*") {
 		return dir + "*"
 	}
 	if deep {
@@ -75,11 +126,36 @@ func wider(set map[string]int, path string) string {
 		dir = dir[:strings.LastIndexByte(dir, '/')+1]
 	}
 	for dir != "" {
-		if set[dir+"**"] > 0 {
+		if s.has(dir + "**") {
 			return dir + "**"
 		}
 		dir = strings.TrimSuffix(dir, "/")
 		dir = dir[:strings.LastIndexByte(dir, '/')+1]
 	}
 	return ""
+}
+
+// globCovers reports whether a path with wildcards anywhere matches every path that another one matches. It reads the
+// other one as if its wildcards were text, which only wildcards can match: a star in a component only one in the same
+// place, and directories of any number only such. holds[j] is whether what was read of outer, from its end, matches the
+// components of inner from j on.
+func globCovers(outer, inner string) bool {
+	parts, names := strings.Split(outer, "/")[1:], strings.Split(inner, "/")[1:]
+	holds := make([]bool, len(names)+1)
+	holds[len(names)] = true
+	for i := len(parts) - 1; i >= 0; i-- {
+		next := make([]bool, len(names)+1)
+		for j := len(names); j >= 0; j-- {
+			switch {
+			case parts[i] != "**":
+				next[j] = j < len(names) && names[j] != "**" && isLike(parts[i], names[j]) && holds[j+1]
+			case i == len(parts)-1:
+				next[j] = j < len(names)
+			default:
+				next[j] = holds[j] || j < len(names) && next[j+1]
+			}
+		}
+		holds = next
+	}
+	return holds[0]
 }

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/elastic/cloud-defend/pkg/policy"
@@ -61,10 +62,12 @@ func (d *dump) table(t policy.Type) {
 	for _, u := range table.Users {
 		d.printf("  user %d: %s\n", u.ID, d.names(t, u.Bits))
 	}
-	d.automata(t, "paths", &table.PathStarts)
-	d.automaton(t, "names", table.NameStart)
-	d.automata(t, "session leaders' paths", &table.LeaderStarts)
-	d.automaton(t, "session leaders' names", table.LeaderNameStart)
+	for _, a := range table.automata() {
+		for i, start := range a.starts {
+			d.printf("  %s%s:\n", a.over, []string{"", ", once more"}[min(i, 1)])
+			d.automaton(t, start)
+		}
+	}
 }
 
 // traits lists what a selector asks for besides operations.
@@ -134,25 +137,47 @@ func (k *walk) number(state uint32, word string) int {
 	return n
 }
 
-func (d *dump) automata(t policy.Type, what string, starts *Starts) {
-	for i, start := range starts {
-		if i > 0 {
-			what = "and"
-		}
-		d.automaton(t, what, start)
-	}
+// automata are those that read one text.
+type automata struct {
+	over   string
+	starts []uint32
 }
 
-func (d *dump) automaton(t policy.Type, what string, start uint32) {
-	if start == 0 {
-		return
+// automata lists those that the table has, by what they read.
+func (t *Table) automata() []automata {
+	list := []automata{
+		{"paths", t.PathStarts[:]},
+		{"names", []uint32{t.NameStart}},
+		{"session leaders' paths", t.LeaderStarts[:]},
+		{"session leaders' names", []uint32{t.LeaderNameStart}},
 	}
-	d.printf("  %s:\n", what)
+	for i := range list {
+		if end := slices.Index(list[i].starts, 0); end >= 0 {
+			list[i].starts = list[i].starts[:end]
+		}
+	}
+	return list
+}
+
+func (d *dump) automaton(t policy.Type, start uint32) {
 	k := walk{numbers: map[uint32]int{}}
 	k.number(start, "")
 	for n := 0; n < len(k.queue); n++ {
 		d.state(t, &k, n)
 	}
+}
+
+// states counts the states of an automaton.
+func (r *Ruleset) states(start uint32) int {
+	d := dump{rules: r}
+	k := walk{numbers: map[uint32]int{}}
+	k.number(start, "")
+	for n := 0; n < len(k.queue); n++ {
+		for _, cell := range append(d.edges(k.queue[n]), r.Cells[k.queue[n]]) {
+			k.number(cell>>baseBits&baseMask, "")
+		}
+	}
+	return len(k.queue)
 }
 
 func (d *dump) state(t policy.Type, k *walk, n int) {

@@ -129,11 +129,7 @@ func (e *explanation) limits() []string {
 		lines = append(lines, "processes of the host, and those of the container that cloud-defend itself runs in")
 	}
 	if tables[policy.File].Block != 0 {
-		lines = append(lines,
-			"reading a file, and changing its owner or attributes",
-			"writing through a descriptor that was open before: a write is judged when the file is opened",
-			"making and removing directories and symbolic links",
-			"files without a name (O_TMPFILE, memfd), terminals, /dev/null and devices like it")
+		lines = append(lines, e.fileLimits()...)
 	}
 	if e.rules.Blocks(policy.Process, policy.Exec) {
 		lines = append(lines, "programs that run already when the policy comes into force")
@@ -144,15 +140,50 @@ func (e *explanation) limits() []string {
 	return lines
 }
 
+func (e *explanation) fileLimits() []string {
+	lines := []string{"reading a file, which is openFile, and changing its owner or attributes"}
+	if e.rules.Blocks(policy.File, policy.OpenFile) {
+		lines = []string{
+			"changing a file's owner or attributes",
+			"reading through a descriptor that was open before, and reading a program in order to run it, which is exec",
+		}
+	}
+	return append(lines,
+		"writing through a descriptor that was open before: a write is judged when the file is opened",
+		"making and removing directories and symbolic links",
+		"files without a name (O_TMPFILE, memfd), terminals, /dev/null and devices like it")
+}
+
 func (e *explanation) sizes() {
 	r := e.rules
 	e.printf("Compiled tables\n")
 	for _, t := range policy.Types {
-		if n := len(r.Tables[t].Selectors); n > 0 {
-			e.printf("  %-9s selectors: %d of %d, responses: %d of %d, with block: %d\n",
-				t.String()+":", n, policy.MaxItems, len(r.Tables[t].Match), policy.MaxItems, bits.OnesCount64(r.Tables[t].Block))
+		if len(r.Tables[t].Selectors) > 0 {
+			e.table(t)
 		}
 	}
-	e.printf("  automata: cells: %d of %d, sets of selectors: %d of %d, bytes: %d\n",
+	e.printf("  in all:   cells: %d of %d, sets of selectors: %d of %d, bytes: %d\n",
 		len(r.Cells), MaxCells, len(r.Accept), MaxAccept, 4*len(r.Cells)+8*len(r.Accept))
+}
+
+func (e *explanation) table(t policy.Type) {
+	table := &e.rules.Tables[t]
+	e.printf("  %-9s selectors: %d of %d, responses: %d of %d, with block: %d\n",
+		t.String()+":", len(table.Selectors), policy.MaxItems, len(table.Match), policy.MaxItems, bits.OnesCount64(table.Block))
+	all := 0
+	for _, a := range table.automata() {
+		if len(a.starts) == 0 {
+			continue
+		}
+		var states []string
+		for _, start := range a.starts {
+			states = append(states, fmt.Sprint(e.rules.states(start)))
+		}
+		all += len(states)
+		e.printf("            automata over %s: %d, states: %s\n", a.over, len(states), strings.Join(states, " + "))
+	}
+	if n := len(table.Users); n > 0 {
+		e.printf("            user ids: %d of %d\n", n, MaxUsers)
+	}
+	e.printf("            longest decision: automata: %d, responses: %d\n", all, len(table.Match))
 }

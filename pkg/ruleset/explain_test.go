@@ -70,11 +70,12 @@ func TestEveryConditionHasWords(t *testing.T) {
 		ContainerImageFullName: one, ContainerImageName: one, ContainerImageTag: one, KubernetesClusterID: one, KubernetesClusterName: one,
 		KubernetesNamespace: one, KubernetesPodName: one, KubernetesPodLabel: one, TargetFilePath: one, IgnoreVolumeMounts: true,
 		IgnoreVolumeFiles: true, ProcessExecutable: one, ProcessName: one, SessionLeaderInteractive: &yes,
+		ProcessUserID: []uint32{7}, ProcessUserName: one, SessionLeaderName: one, SessionLeaderExecutable: one,
 	}
 	require.Len(t, s.Conditions(), len(phrases)+len(flagPhrases))
 	for _, c := range s.Conditions() {
 		words := conditionWords(c)
-		require.Equal(t, phrases[c.Key] != "", strings.HasSuffix(words, " a"), "%s: %q", c.Key, words)
+		require.Equal(t, phrases[c.Key] != "", strings.HasSuffix(words, " a") || strings.HasSuffix(words, " 7"), "%s: %q", c.Key, words)
 		require.Greater(t, len(words), len(" a"), c.Key)
 	}
 }
@@ -117,9 +118,11 @@ func TestCovers(t *testing.T) {
 }
 
 var (
-	worldPaths  = []string{"/**", "/*", "/a", "/a/*", "/a/**", "/a/b", "/a/b/**", "/ab"}
-	worldLabels = []string{"k:*", "k:v*", "k:v", "k:vw", "l:v"}
-	worldPods   = []string{"*", "p*", "p", "pq"}
+	worldPaths = []string{
+		"/**", "/*", "/a", "/a/*", "/a/**", "/a/b", "/a/b/**", "/ab", "/a/*/c", "/**/b", "/**/*", "/a*", "/*/b", "/a/**/c", "/**/**/b", "/*b",
+	}
+	worldLabels = []string{"k:*", "k:v*", "k:v", "k:vw", "l:v", "k:*w"}
+	worldPods   = []string{"*", "p*", "p", "pq", "*q", "p*q"}
 )
 
 func some(rnd *rand.Rand, from []string) []string {

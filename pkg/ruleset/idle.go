@@ -41,17 +41,31 @@ func (r *Ruleset) idleSelectors(t policy.Type) []string {
 			lines = append(lines, selectorKey(t, i, s)+": no response names it, so it does nothing")
 		}
 		lines = append(lines, idleValues(selectorKey(t, i, s), s)...)
+		if neverLeads(s) {
+			lines = append(lines, selectorKey(t, i, s)+": never matches, because no sessionLeaderExecutable has a name of sessionLeaderName")
+		}
 	}
 	return lines
+}
+
+// neverLeads reports whether no executable of a session leader has one of the names that are asked for too.
+func neverLeads(s *policy.Selector) bool {
+	if len(s.SessionLeaderExecutable) == 0 || len(s.SessionLeaderName) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(s.SessionLeaderExecutable, func(path string) bool {
+		name := path[strings.LastIndexByte(path, '/')+1:]
+		return strings.Contains(name, "*") || slices.Contains(s.SessionLeaderName, name[:min(len(name), maxName)])
+	})
 }
 
 // idleValues finds the values that add nothing to those beside them, or that never match.
 func idleValues(key string, s *policy.Selector) []string {
 	var lines []string
 	for _, c := range s.Conditions() {
-		set := setOf(c.Values)
+		set := valuesOfCondition(c)
 		for _, v := range c.Values {
-			if fault := idleValue(c.Key, set, v); fault != "" {
+			if fault := set.idle(v); fault != "" {
 				lines = append(lines, fmt.Sprintf("%s: %s %q %s", key, c.Key, v, fault))
 			}
 		}
@@ -59,23 +73,25 @@ func idleValues(key string, s *policy.Selector) []string {
 	return lines
 }
 
-func idleValue(key string, set map[string]int, v string) string {
-	if set[v] > 1 {
-		set[v] = 1 // said once
+// idle says why a value changes nothing; empty when it may change something. Of two that match the same only one is
+// idle.
+func (s *values) idle(v string) string {
+	if s.count[v] > 1 {
+		s.count[v] = 1 // said once
 		return "is there more than once"
 	}
-	switch key {
-	case "targetFilePath", "processExecutable":
+	switch s.kind {
+	case anyPath:
 		if slices.ContainsFunc(strings.Split(v, "/"), func(c string) bool { return c == "." || c == ".." }) || strings.ContainsRune(v, 0) {
 			return "never matches, because paths are compared without such parts"
 		}
-		if by := wider(set, v); by != "" {
-			return fmt.Sprintf("adds nothing to %q", by)
-		}
-	case "processName":
+	case leafName:
 		if strings.ContainsAny(v, "/\x00") {
 			return "never matches, because it is compared with the last component of a path"
 		}
+	}
+	if by := s.wider(v); by != "" && (by < v || valuesOfKind(s.kind, v).wider(by) == "") {
+		return fmt.Sprintf("adds nothing to %q", by)
 	}
 	return ""
 }
@@ -119,11 +135,11 @@ func (r *Ruleset) exemptPaths(t policy.Type, key string, m *policy.Selector, res
 		if len(pathPatterns(t, e)) == 0 || !covers(t, withoutPaths(e), m) {
 			continue
 		}
-		set := setOf(pathPatterns(t, e))
+		set := valuesOfKind(anyPath, pathPatterns(t, e)...)
 		for _, path := range pathPatterns(t, m) {
 			by := path
-			if set[path] == 0 {
-				by = wider(set, path)
+			if !set.has(path) {
+				by = set.wider(path)
 			}
 			if by != "" {
 				lines = append(lines, fmt.Sprintf("%s: never fires by %s for %q, because exclude %s has %q", key, m.Name, path, e.Name, by))

@@ -1,6 +1,7 @@
 // Licensed to Elasticsearch B.V. under one or more agreements.
 // Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
 // See the LICENSE file in the project root for more information.
+
 package ruleset
 
 import (
@@ -89,7 +90,9 @@ func (p *product) fill(i int) {
 		}
 	}
 	for _, e := range trie.edges {
-		connect(e.class, e.to, set.on(e.class))
+		if !set.inside || e.class != p.b.classes['/'] {
+			connect(e.class, e.to, set.on(e.class))
+		}
 	}
 	for _, e := range set.edges {
 		if !slices.ContainsFunc(trie.edges, func(t edge) bool { return t.class == e.class }) {

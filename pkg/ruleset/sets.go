@@ -1,6 +1,7 @@
 // Licensed to Elasticsearch B.V. under one or more agreements.
 // Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
 // See the LICENSE file in the project root for more information.
+
 package ruleset
 
 import (
@@ -22,7 +23,9 @@ type nodeSet struct {
 	other         int32  // on every byte without an edge
 	edges         []edge // to other sets, by class
 	expanded      bool
-	pattern       int32 // the newest one
+	// inside says that a slash was read last. No path has two, so here a slash leads where any other byte does.
+	inside  bool
+	pattern int32 // the newest one
 }
 
 // noNodes is the set from which no glob can match any more.
@@ -72,13 +75,12 @@ func (s *nodeSets) id(nodes []int32, always uint64) int32 {
 
 // describe fills in what the nodes of a set say.
 func (s *nodeSets) describe(set nodeSet) nodeSet {
-	inside := false // right behind a slash
 	all, afterSlash := uint64(0), uint64(0)
 	for _, n := range set.nodes {
 		node := &s.globs.nodes[n]
 		set.accept |= node.ends
 		set.pattern = max(set.pattern, node.pattern)
-		inside = inside || node.step == anyDir || node.step == literal && node.label == '/'
+		set.inside = set.inside || node.step == anyDir || node.step == literal && node.label == '/'
 		all |= node.reach
 		if node.step == anyDirs {
 			afterSlash |= node.reach
@@ -89,7 +91,7 @@ func (s *nodeSets) describe(set nodeSet) nodeSet {
 			}
 		}
 	}
-	if inside {
+	if set.inside {
 		afterSlash = all
 	}
 	set.below |= afterSlash
@@ -122,8 +124,10 @@ func (s *nodeSets) expand(id int32) {
 // of each label are left in s.literal.
 func (s *nodeSets) byDefault(from *nodeSet) (nodes []int32, always uint64, labels [4]uint64) {
 	always = from.always
-	labels['/'/64] |= 1 << ('/' % 64)
-	s.literal['/'] = s.literal['/'][:0]
+	if !from.inside {
+		labels['/'/64] |= 1 << ('/' % 64)
+		s.literal['/'] = s.literal['/'][:0]
+	}
 	for _, n := range from.nodes {
 		if s.globs.nodes[n].step.keeps(false) {
 			nodes = append(nodes, n)

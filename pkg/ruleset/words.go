@@ -13,17 +13,21 @@ import (
 
 // phrases say each condition in words; the values follow.
 var phrases = map[string]string{
-	"containerImageFullName": "the container's image is",
-	"containerImageName":     "the last part of the image's name is",
-	"containerImageTag":      "the image's tag is",
-	"kubernetesClusterId":    "the cluster's id is",
-	"kubernetesClusterName":  "the cluster's name is",
-	"kubernetesNamespace":    "the pod's namespace is",
-	"kubernetesPodName":      "the pod's name is",
-	"kubernetesPodLabel":     "the pod has the label",
-	"targetFilePath":         "the file is",
-	"processExecutable":      "the executable is",
-	"processName":            "the executable's name, cut to 15 bytes, is",
+	"containerImageFullName":  "the container's image is",
+	"containerImageName":      "the last part of the image's name is",
+	"containerImageTag":       "the image's tag is",
+	"kubernetesClusterId":     "the cluster's id is",
+	"kubernetesClusterName":   "the cluster's name is",
+	"kubernetesNamespace":     "the pod's namespace is",
+	"kubernetesPodName":       "the pod's name is",
+	"kubernetesPodLabel":      "the pod has the label",
+	"targetFilePath":          "the file is",
+	"processExecutable":       "the executable is",
+	"processName":             "the executable's name, cut to 15 bytes, is",
+	"processUserId":           "the effective user is",
+	"processUserName":         "the effective user's name is",
+	"sessionLeaderName":       "the name of the session leader's executable, cut to 15 bytes, is",
+	"sessionLeaderExecutable": "the session leader's executable is",
 }
 
 var flagPhrases = map[string]map[string]string{
@@ -50,25 +54,28 @@ func conditionWords(c policy.Condition) string {
 }
 
 func valueWords(key, v string) string {
-	star := strings.HasSuffix(v, "*")
-	switch key {
-	case "targetFilePath", "processExecutable":
+	switch kinds[key] {
+	case anyPath:
 		if dir, ok := strings.CutSuffix(v, "/**"); ok {
 			return "below " + dir + "/"
 		}
-		if star {
-			return "directly in " + strings.TrimSuffix(v, "*")
+		if dir, ok := strings.CutSuffix(v, "/*"); ok && !strings.HasSuffix(dir, "/**") {
+			return "directly in " + dir + "/"
 		}
-	case "kubernetesPodName", "kubernetesPodLabel":
-		if star {
-			return strings.TrimSuffix(v, "*") + "…"
+		if isGlob(v) {
+			return "like " + v
 		}
+	case starred:
+		return strings.ReplaceAll(v, "*", "…")
 	}
 	return v
 }
 
 func operationWords(t policy.Type, s *policy.Selector) string {
 	if len(s.Operations) == 0 {
+		if t == policy.File {
+			return "any file operation but openFile"
+		}
 		return fmt.Sprintf("any %s operation", t)
 	}
 	var names []string
