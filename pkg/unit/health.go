@@ -26,7 +26,8 @@ type Health struct {
 	Streams map[string]string
 }
 
-// Reason is one thing to say about a unit. It reads "Place: Fault; Remedy".
+// Reason is one thing to say about a unit. It reads "Place: Fault; Remedy", and
+// begins with a capital where there is no place.
 type Reason struct {
 	Weight Weight
 	// Place is where to look: a key of the policy, a setting, an address.
@@ -56,6 +57,8 @@ func (r Reason) String() string {
 	text := r.Fault
 	if r.Place != "" {
 		text = r.Place + ": " + text
+	} else if text != "" && 'a' <= text[0] && text[0] <= 'z' {
+		text = strings.ToUpper(text[:1]) + text[1:]
 	}
 	if r.Remedy != "" {
 		text += "; " + r.Remedy
@@ -107,10 +110,22 @@ func message(headline string, sorted []Reason) string {
 	if more := len(texts) - reasonsShown; more > 0 {
 		texts = append(texts[:reasonsShown], fmt.Sprintf("%d more are in the component's log", more))
 	}
-	if len(texts) == 0 {
-		return headline
+	return sentences(append([]string{headline}, texts...))
+}
+
+// sentences puts them after one another. Those that begin with a key keep its case.
+func sentences(texts []string) string {
+	var b strings.Builder
+	for i, text := range texts {
+		if i > 0 && !strings.HasSuffix(texts[i-1], "?") {
+			b.WriteByte('.')
+		}
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(text)
 	}
-	return headline + ". " + strings.Join(texts, ". ")
+	return b.String()
 }
 
 // shorten cuts between characters, and makes what protobuf refuses, text that

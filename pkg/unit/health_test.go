@@ -30,7 +30,7 @@ func TestHealthState(t *testing.T) {
 		},
 		"a note changes nothing": {
 			Health{InForce: "Revision 3 is enforced", Reasons: []Reason{note}},
-			client.UnitStateHealthy, "Revision 3 is enforced. the file stream is disabled",
+			client.UnitStateHealthy, "Revision 3 is enforced. The file stream is disabled",
 		},
 		"an older policy is in force": {
 			Health{InForce: "Revision 3 is enforced", Reasons: []Reason{rejected}},
@@ -44,7 +44,7 @@ func TestHealthState(t *testing.T) {
 		},
 		"nothing is in force because somebody chose so": {
 			Health{Reasons: []Reason{{Reduced, "", "the alerts stream is disabled", "enable it"}}},
-			client.UnitStateDegraded, "Nothing is in force. the alerts stream is disabled; enable it",
+			client.UnitStateDegraded, "Nothing is in force. The alerts stream is disabled; enable it",
 		},
 		"a rejection outweighs a choice": {
 			Health{Reasons: []Reason{reduced, rejected}}, client.UnitStateFailed,
@@ -53,13 +53,17 @@ func TestHealthState(t *testing.T) {
 		"the heaviest comes first, equals keep their order": {
 			Health{InForce: "R", Reasons: []Reason{note, lost, reduced, {Lost, "", "and 2 more", ""}, rejected}},
 			client.UnitStateDegraded,
-			"R. " + strings.Join([]string{rejected.String(), reduced.String(), lost.String(), "and 2 more", note.Fault}, ". "),
+			"R. " + strings.Join([]string{rejected.String(), reduced.String(), lost.String(), "And 2 more", note.String()}, ". "),
 		},
 		"losses alone degrade":          {Health{InForce: "R", Reasons: []Reason{lost}}, client.UnitStateDegraded, "R. " + lost.String()},
 		"a reduction alone degrades":    {Health{InForce: "R", Reasons: []Reason{reduced}}, client.UnitStateDegraded, "R. " + reduced.String()},
 		"nothing in force, unexplained": {Health{}, client.UnitStateFailed, "Nothing is in force"},
 		"nothing in force, a loss is no explanation": {
 			Health{Reasons: []Reason{lost}}, client.UnitStateFailed, "Nothing is in force. " + lost.String(),
+		},
+		"a question ends itself": {
+			Health{InForce: "R", Reasons: []Reason{{Rejected, "k", "is unknown", "did you mean l?"}, note}},
+			client.UnitStateDegraded, "R. k: is unknown; did you mean l? The file stream is disabled",
 		},
 		"the same twice is said once": {
 			Health{InForce: "R", Reasons: []Reason{lost, lost}}, client.UnitStateDegraded, "R. " + lost.String(),

@@ -168,7 +168,7 @@ func TestReadStreams(t *testing.T) {
 	require.Equal(t, []string{
 		"streams[1]: is the second stream of cloud_defend.file; remove one of the two",
 		"streams[4]: has no data_stream.dataset; name one of cloud_defend.alerts, cloud_defend.file, cloud_defend.process, cloud_defend.heartbeat, cloud_defend.metrics",
-		"no policy is enforced, because the alerts stream is disabled; enable Alerts in the integration's settings",
+		"No policy is enforced, because the alerts stream is disabled; enable Alerts in the integration's settings",
 	}, spoken(in.Reasons))
 }
 
