@@ -5,7 +5,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -412,22 +411,4 @@ func TestNearest(t *testing.T) {
 	} {
 		require.Equal(t, want, nearest(word, append([]string{"name"}, conditionKeys(File)...)), word)
 	}
-}
-
-func FuzzParse(f *testing.F) {
-	policies, err := filepath.Glob("testdata/*/*.yml")
-	require.NoError(f, err)
-	for _, path := range policies {
-		text, err := os.ReadFile(path)
-		require.NoError(f, err)
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		p, _, err := Parse("p", text)
-		require.NotEqual(t, p == nil, err == nil)
-		var refused *Error
-		if err != nil && (!errors.As(err, &refused) || len(refused.Faults) == 0) {
-			t.Fatalf("not a list of faults: %v", err)
-		}
-	})
 }

@@ -23,7 +23,7 @@ func TestSchemaInTree(t *testing.T) {
 	requireGolden(t, filepath.Join("..", "..", "specs", "policy.schema.json"), string(Schema()))
 }
 
-func compiledSchema(t *testing.T) *jsonschema.Schema {
+func compiledSchema(t testing.TB) *jsonschema.Schema {
 	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
 	require.NoError(t, err)
