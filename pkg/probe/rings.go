@@ -40,6 +40,7 @@ type rings struct {
 	malformed      atomic.Uint64
 	unsettled      atomic.Uint64
 	overtaking     atomic.Uint64
+	inForce        atomic.Uint32 // the newest revision whose swap has returned
 	readers        sync.WaitGroup
 	closing        chan struct{}
 }
@@ -51,6 +52,7 @@ type ring struct {
 	// tentative creations, by thread and time, until their fate arrives
 	tentative map[settleKey]held
 	swept     time.Time // when expire looked last
+	fence     fence
 }
 
 type settleKey struct {
@@ -127,9 +129,11 @@ func (rs *rings) read(r *ring, before func(position uint64)) {
 	var rec ringbuf.Record
 	for {
 		r.SetDeadline(time.Now().Add(time.Second))
+		inForce := rs.inForce.Load()
 		err := r.ReadInto(&rec)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case errors.Is(err, os.ErrDeadlineExceeded): // and the ring is empty
+			r.fence.read(inForce, r.consumed.Load(), r.consumed.Load())
 		case errors.Is(err, ringbuf.ErrClosed):
 			return
 		case err != nil:
@@ -140,7 +144,8 @@ func (rs *rings) read(r *ring, before func(position uint64)) {
 				rs.pass(ev)
 			}
 			// records are 8-byte aligned behind an 8-byte header
-			r.consumed.Add(uint64(len(rec.RawSample)+7)&^7 + 8)
+			position := r.consumed.Add(uint64(len(rec.RawSample)+7)&^7 + 8)
+			r.fence.read(inForce, position, position+uint64(rec.Remaining))
 		}
 		for _, ev := range r.expire(time.Now()) {
 			rs.unsettled.Add(1)
@@ -221,13 +226,16 @@ func (r *ring) expire(now time.Time) []*event.Event {
 	}
 	r.swept = now
 	var out []*event.Event
+	oldest := r.fence.past
 	for key, h := range r.tentative {
+		oldest = min(oldest, h.event.Decision.Revision)
 		if now.After(h.until) {
 			delete(r.tentative, key)
 			h.event.Outcome = event.OutcomeUnknown
 			out = append(out, h.event)
 		}
 	}
+	r.fence.oldest.Store(oldest)
 	return out
 }
 

@@ -7,6 +7,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -35,29 +36,51 @@ func (p *Probe) Swap(rs *ruleset.Ruleset, scope map[uint64]Bits) (revision uint3
 	if err != nil {
 		return 0, err
 	}
-	// The slot that is written now belonged to the revision before the
-	// current one; the last swap waited for its readers.
-	for cgroup, bits := range scope {
-		if err := p.putContainer(cgroup, revision, bits); err != nil {
-			next.Close()
-			return 0, err
+	attached := maps.Clone(p.hooks)
+	if err = p.putScope(revision, scope); err == nil {
+		err = p.attachHooks(rs)
+	}
+	if err == nil {
+		err = p.publish(next, revision)
+	}
+	if err != nil {
+		next.Close()
+		p.detachAllBut(attached)
+		return 0, err
+	}
+	p.detachUnneeded(rs)
+	return revision, nil
+}
+
+func (p *Probe) attachHooks(rs *ruleset.Ruleset) error {
+	if err := p.attachNeeded(rs); err != nil {
+		return fmt.Errorf("attach hooks: %w", err)
+	}
+	return nil
+}
+
+// detachAllBut takes back what a swap attached before it failed.
+func (p *Probe) detachAllBut(attached map[string]*attachment) {
+	for name, a := range p.hooks {
+		if attached[name] == nil {
+			a.close()
+			delete(p.hooks, name)
 		}
 	}
-	if err := p.attachNeeded(rs); err != nil {
-		next.Close()
-		return 0, fmt.Errorf("attach hooks: %w", err)
-	}
+}
+
+// publish puts a policy in force and waits until nothing uses the one before.
+func (p *Probe) publish(next *ebpf.Map, revision uint32) error {
 	// Since 4.20 the call returns after a grace period (1ae80cf31938).
 	if err := p.base.Maps[bpfMapPolicies].Put(uint32(0), next); err != nil {
-		next.Close()
-		return 0, fmt.Errorf("publish policy: %w", err)
+		return fmt.Errorf("publish policy: %w", err)
 	}
 	if p.current != nil {
 		p.current.Close()
 	}
 	p.current, p.revision = next, revision
-	p.detachUnneeded(rs)
-	return revision, nil
+	p.rings.inForce.Store(revision)
+	return nil
 }
 
 // newPolicy makes the map that holds a ruleset. It is written through memory:
@@ -122,13 +145,36 @@ func (p *Probe) Assign(cgroup uint64, bits Bits) error {
 	return p.putContainer(cgroup, p.revision, bits)
 }
 
-// putContainer replaces the container's element: readers see the old one or
-// the new one, whole.
+// putScope gives every container its bits under the next revision. The slot
+// that it writes belonged to the revision before the current one; the last swap
+// waited for its readers. A swap that failed may have left bits there that mean
+// another ruleset by the same number.
+func (p *Probe) putScope(revision uint32, scope map[uint64]Bits) error {
+	for cgroup, c := range p.containers {
+		if _, ok := scope[cgroup]; !ok && c.Slots[revision&1].Revision == revision {
+			if err := p.putSlot(cgroup, revision&1, 0, Bits{}); err != nil {
+				return err
+			}
+		}
+	}
+	for cgroup, bits := range scope {
+		if err := p.putContainer(cgroup, revision, bits); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (p *Probe) putContainer(cgroup uint64, revision uint32, bits Bits) error {
+	return p.putSlot(cgroup, revision&1, revision, bits)
+}
+
+// putSlot replaces the container's element: readers see the old one or the new
+// one, whole.
+func (p *Probe) putSlot(cgroup uint64, slot, revision uint32, bits Bits) error {
 	c := p.containers[cgroup]
 	c.Cgroup = cgroup
-	slot := &c.Slots[revision&1]
-	slot.Revision, slot.Bits = revision, bits
+	c.Slots[slot].Revision, c.Slots[slot].Bits = revision, bits
 	if err := p.base.Maps[bpfMapContainers].Put(cgroup, c); err != nil {
 		return fmt.Errorf("put container with cgroup %d: %w", cgroup, err)
 	}
