@@ -62,6 +62,8 @@ type Pipeline struct {
 	waiting map[processKey]waitingStart
 	tally   *tally
 
+	retiring retiring
+
 	// scope is held while the kernel is told of a policy or a container: a
 	// swap and an assignment must not cross. Run never takes it, because a
 	// swap needs its events to move.
@@ -151,13 +153,13 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			if !ok {
 				return p.finish()
 			}
+			p.retiring.received++
 			p.handle(ev)
 		case cgroup := <-p.described:
-			for _, held := range p.settle.Resolve(cgroup) {
-				p.settled(held)
-			}
+			p.released(p.settle.Resolve(cgroup))
 		case now := <-tick.C:
 			p.expire(now)
+			p.retire(events)
 		case <-ctx.Done():
 			ctx = context.WithoutCancel(ctx)
 			go func() {
@@ -175,9 +177,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 }
 
 func (p *Pipeline) finish() error {
-	for _, held := range p.settle.Flush() {
-		p.settled(held)
-	}
+	p.released(p.settle.Flush())
 	return p.flush()
 }
 
@@ -236,9 +236,8 @@ func (p *Pipeline) wait(held settle.Held) {
 		start.events++
 		p.waiting[keyOf(ev)] = start
 	}
-	for _, pushed := range p.settle.Add(held, time.Now()) {
-		p.settled(pushed)
-	}
+	p.hold(held.Event)
+	p.released(p.settle.Add(held, time.Now()))
 }
 
 // waited takes an event off the count of those that wait for its process.
@@ -298,9 +297,7 @@ func (p *Pipeline) changed(change container.Change) bool {
 
 func (p *Pipeline) expire(now time.Time) {
 	p.tally.owned(p.processes.Stats(), p.settle.Stats())
-	for _, held := range p.settle.Expire(now) {
-		p.settled(held)
-	}
+	p.released(p.settle.Expire(now))
 }
 
 // settled documents an event about which nothing more will be known.

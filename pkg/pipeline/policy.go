@@ -16,32 +16,6 @@ import (
 	"github.com/elastic/cloud-defend/pkg/settle"
 )
 
-// revisions are the rulesets by the number that events carry. An old one is
-// kept for the events that it judged and that still wait.
-type revisions struct {
-	current uint32
-	rules   map[uint32]*ruleset.Ruleset
-}
-
-// revisionsKept is how many rulesets are remembered. Events wait for seconds,
-// and a swap takes a grace period.
-const revisionsKept = 64
-
-func (r *revisions) add(revision uint32, rs *ruleset.Ruleset) {
-	if r.rules == nil {
-		r.rules = map[uint32]*ruleset.Ruleset{}
-	}
-	r.current = revision
-	r.rules[revision] = rs
-	delete(r.rules, revision-revisionsKept)
-}
-
-// drop takes back the newest revision.
-func (r *revisions) drop() {
-	delete(r.rules, r.current)
-	r.current--
-}
-
 // Apply puts a ruleset in force and returns its revision. On error the ruleset
 // before it stays in force.
 func (p *Pipeline) Apply(rs *ruleset.Ruleset) (revision uint32, err error) {
@@ -53,7 +27,7 @@ func (p *Pipeline) Apply(rs *ruleset.Ruleset) (revision uint32, err error) {
 	}
 	// Named before it is in force: its first event may come at once.
 	p.mu.Lock()
-	p.rules.add(p.rules.current+1, rs)
+	p.rules.add(rs)
 	p.mu.Unlock()
 	revision, err = p.probe.Swap(rs, scope)
 	if err != nil {
@@ -71,7 +45,7 @@ func (p *Pipeline) assign(c container.Container) error {
 	defer p.scope.Unlock()
 	p.containers[c.CgroupID] = c
 	p.mu.Lock()
-	rs := p.rules.rules[p.rules.current]
+	rs := p.rules.of[p.rules.current]
 	p.mu.Unlock()
 	if rs == nil {
 		return nil
@@ -91,7 +65,7 @@ func (p *Pipeline) forget(cgroup uint64) {
 func (p *Pipeline) rulesOf(ev *event.Event) *ruleset.Ruleset {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.rules.rules[ev.Decision.Revision]
+	return p.rules.of[ev.Decision.Revision]
 }
 
 func typeOf(ev *event.Event) policy.Type {
