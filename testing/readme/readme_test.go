@@ -54,6 +54,7 @@ func TestWayOf(t *testing.T) {
 		"go tool mage test":                              {gate: true},
 		"go tool mage demo":                              {},
 		"go tool mage testVM 6.1":                        {},
+		"build/cloud-defend policy explain a.yml":        {},
 		"sudo build/cloud-defend doctor":                 verbs["doctor"],
 		"sudo build/cloud-defend run --policy /a b.yml":  verbs["run"],
 		"sudo build/cloud-defend doctor --format=json x": verbs["doctor"],
