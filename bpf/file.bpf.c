@@ -90,7 +90,7 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 	}
 	event_submit(s, s->record.alert || s->record.block);
 	scratch_release(s);
-	return refused ? -EPERM : 0;
+	return answer(refused);
 }
 
 static __always_inline int file_decide(const struct request *q, __u32 flags)
@@ -100,7 +100,7 @@ static __always_inline int file_decide(const struct request *q, __u32 flags)
 
 	s = decide(q, &index);
 	if (!s)
-		return index == REFUSE_BLIND ? -EPERM : 0;
+		return answer(index == REFUSE_BLIND);
 	return file_report(s, index, q, flags);
 }
 

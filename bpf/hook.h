@@ -5,6 +5,19 @@
 #define CLOUD_DEFEND_HOOK_H
 
 /*
+ * What a hook returns. Since 6.12 (5d99e198be27) the verifier wants to see that
+ * an lsm/ program returns an error or 0, and it does not follow the negation
+ * that the compiler makes of a choice between -1 and 0.
+ */
+static __always_inline int answer(bool refuse)
+{
+	if (!refuse)
+		return 0;
+	barrier();
+	return -EPERM;
+}
+
+/*
  * A hook's two programs around one body, on_<id>: lsm/ where BPF LSM is in the
  * kernel's list, and fmod_ret/ on the wrapper that calls the security modules
  * where it is not. The loader keeps the one that the self-test saw refuse.

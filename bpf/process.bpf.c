@@ -18,7 +18,7 @@ static __always_inline int process_decide(struct request *q, struct file *image,
 	q->mnt = BPF_CORE_READ(image, f_path.mnt);
 	q->dentry = BPF_CORE_READ(image, f_path.dentry);
 	*s = decide(q, index);
-	return *s ? 0 : (*index == REFUSE_BLIND ? -EPERM : 0);
+	return answer(!*s && *index == REFUSE_BLIND);
 }
 
 /* argv that an execve was called with, of a task that has not changed image. */
