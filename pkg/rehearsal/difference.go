@@ -90,6 +90,10 @@ func (s *scene) objections() []objection {
 		{^s.path, fmt.Sprintf("no path of it matches %s", s.c.Path)},
 		{^s.name, "it has another processName"},
 		{^s.session, "it asks for another sessionLeaderInteractive"},
+		{^s.user, fmt.Sprintf("it has another processUserId than %d", s.c.UserID)},
+		{^s.userName, "it has another processUserName than " + orNone(s.c.UserName)},
+		{^s.leader, "no sessionLeaderExecutable of it matches " + orNone(s.c.SessionLeader)},
+		{^s.leaderName, "it has another sessionLeaderName than that of " + orNone(s.c.SessionLeader)},
 	}
 	if s.c.OnVolume {
 		list = append(list, objection{t.IgnoreVolumeMounts, "it ignores volume mounts"})
@@ -98,6 +102,13 @@ func (s *scene) objections() []objection {
 		list = append(list, objection{t.IgnoreVolumeFiles, "it ignores mounted files"})
 	}
 	return list
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
 }
 
 // absence says why a selector is not among those of the responses that fired.

@@ -57,13 +57,15 @@ type scene struct {
 	// containerMust and containerMay are equal unless the container is unknown.
 	containerMust, containerMay uint64
 	path, name, session         uint64
+	user, userName              uint64
+	leader, leaderName          uint64
 }
 
 const all = ^uint64(0)
 
 func sceneOf(rs *ruleset.Ruleset, c policy.Case) *scene {
 	t := &rs.Tables[c.Type]
-	s := &scene{rules: rs, table: t, c: c, name: all, session: all}
+	s := &scene{rules: rs, table: t, c: c, name: all, session: all, user: all, userName: all, leader: all, leaderName: all}
 	s.containerMust, s.containerMay = t.ContainerFree, all
 	if !c.Container.Unknown {
 		scope := rs.Scope(described(c.Container))[c.Type]
@@ -72,13 +74,27 @@ func sceneOf(rs *ruleset.Ruleset, c policy.Case) *scene {
 	s.path, _ = rs.MatchPath(c.Type, c.Path)
 	s.path |= t.NoPath
 	if c.Type == policy.Process {
-		s.name = t.NoName | rs.MatchName(c.Type, path.Base(c.Path))
-		s.session = ^t.Interactive
-		if c.Interactive {
-			s.session = ^t.NotInteractive
-		}
+		s.process()
 	}
 	return s
+}
+
+// process fills in what only process selectors ask for. A session leader that the case does not name is none of those
+// that a selector names.
+func (s *scene) process() {
+	t, rs, c := s.table, s.rules, &s.c
+	s.name = t.NoName | rs.MatchName(c.Type, path.Base(c.Path))
+	s.session = ^t.Interactive
+	if c.Interactive {
+		s.session = ^t.NotInteractive
+	}
+	s.user = t.NoUserID | t.UserID(c.UserID)
+	s.userName = t.NoUserName | rs.NamedUsers([]container.User{{Name: c.UserName, ID: c.UserID}})[c.UserID]
+	s.leader, s.leaderName = t.NoLeaderPath, t.NoLeaderName
+	if c.SessionLeader != "" {
+		s.leader |= rs.MatchLeaderPath(c.Type, c.SessionLeader)
+		s.leaderName |= rs.MatchLeaderName(c.Type, path.Base(c.SessionLeader))
+	}
 }
 
 func described(s policy.Surroundings) (container.Container, ruleset.Cluster) {
@@ -90,7 +106,7 @@ func described(s policy.Surroundings) (container.Container, ruleset.Cluster) {
 }
 
 func (s *scene) query() ruleset.Query {
-	rest := s.path & s.name & s.session
+	rest := s.path & s.name & s.session & s.user & s.userName & s.leader & s.leaderName
 	return ruleset.Query{
 		Operation: s.c.Operation, OnVolume: s.c.OnVolume, OnVolumeFile: s.c.OnVolumeFile,
 		ContainerMust: s.containerMust, ContainerMay: s.containerMay,

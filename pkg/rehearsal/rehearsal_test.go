@@ -22,19 +22,24 @@ file:
     - {name: drift, operation: [createExecutable], ignoreVolumeMounts: true}
     - {name: staging, kubernetesNamespace: [staging]}
     - {name: cache, targetFilePath: [/srv/cache/**]}
+    - {name: keys, operation: [openFile], targetFilePath: [/home/*/.ssh/**, /srv/**/*.key]}
   responses:
     - {match: [pages, hosts], exclude: [staging, cache], actions: [alert, block]}
     - {match: [drift, pages], actions: [log]}
+    - {match: [keys], actions: [alert]}
 process:
   selectors:
     - {name: shells, operation: [exec], processName: [sh, a-very-long-nam], sessionLeaderInteractive: true}
     - {name: cron, operation: [exec], processExecutable: [/usr/sbin/cron], sessionLeaderInteractive: false}
     - {name: labelled, operation: [fork], kubernetesPodLabel: ["app:w*"], kubernetesClusterId: [c1]}
     - {name: builds, operation: [exec], processExecutable: [/usr/bin/gcc], containerImageTag: ["1.27"]}
+    - {name: root, operation: [fork], processUserId: [0], sessionLeaderExecutable: [/usr/sbin/*]}
+    - {name: www, operation: [exec], processUserName: [www-data], sessionLeaderName: [sshd, a-very-long-nam]}
   responses:
     - {match: [shells, cron], actions: [alert, block]}
     - {match: [labelled], actions: [log]}
     - {match: [builds], actions: [alert, block]}
+    - {match: [root, www], actions: [alert, block]}
 `
 
 func compiled(t *testing.T) (*policy.Policy, *ruleset.Ruleset) {
@@ -89,6 +94,20 @@ func TestPlay(t *testing.T) {
 		{"operation: fork, executable: /bin/sh, interactive: true", "", "none"},
 		{"operation: fork, executable: /a, container: {labels: {app: web}, clusterId: c1}", "labelled", "log"},
 		{"operation: fork, executable: /a, container: {labels: {app: web}, clusterId: c2}", "", "none"},
+		{"operation: openFile, path: /home/a/.ssh/id_rsa", "keys", "alert"},
+		{"operation: openFile, path: /srv/key", "", "none"},
+		{"operation: openFile, path: /srv/a/b/.key", "keys", "alert"},
+		{"operation: modifyFile, path: /home/a/.ssh/id_rsa", "", "none"},
+		{"operation: fork, executable: /a, user: 0, sessionLeader: /usr/sbin/sshd", "root", "alert|block"},
+		{"operation: fork, executable: /a, user: 1, sessionLeader: /usr/sbin/sshd", "", "none"},
+		{"operation: fork, executable: /a, user: 0, sessionLeader: /usr/bin/sshd", "", "none"},
+		{"operation: fork, executable: /a, user: 0", "", "none"},
+		{"container: unknown, operation: fork, executable: /a, user: 0, sessionLeader: /usr/sbin/sshd", "labelled root", "log|alert|block"},
+		{"operation: exec, executable: /a, userName: www-data, sessionLeader: /usr/sbin/sshd", "www", "alert|block"},
+		{"operation: exec, executable: /a, userName: www-data, sessionLeader: /x/a-very-long-name", "www", "alert|block"},
+		{"operation: exec, executable: /a, userName: www-data, sessionLeader: /sshd/bash", "", "none"},
+		{"operation: exec, executable: /a, userName: www, sessionLeader: /usr/sbin/sshd", "", "none"},
+		{"container: unknown, operation: exec, executable: /a, userName: www-data, sessionLeader: /sshd", "www", "alert|block"},
 	} {
 		r := play(t, c.text+", expect: {actions: []}")
 		require.Equal(t, c.selectors, strings.Join(r.Selectors, " "), c.text)
@@ -162,8 +181,20 @@ func TestDifferences(t *testing.T) {
 			[]string{"selectors: want shells, got none", "selector shells: it has another processName; it asks for another sessionLeaderInteractive"},
 		},
 		{
-			"operation: fork, executable: /bin/sh", "{actions: [block]}", "{actions: []}",
-			[]string{"actions: want block, got none", "no response with block has a selector for fork in match"},
+			"operation: deleteFile, path: /tmp/x", "{actions: [log, block]}", "{actions: []}",
+			[]string{"actions: want log|block, got none", "selector pages: its conditions on the container do not hold; no path of it matches /tmp/x"},
+		},
+		{
+			"operation: openFile, path: /etc/shadow", "{actions: [block]}", "{actions: []}",
+			[]string{"actions: want block, got none", "no response with block has a selector for openFile in match"},
+		},
+		{
+			"operation: fork, executable: /bin/sh, user: 5", "{actions: [block]}", "{actions: []}",
+			[]string{"actions: want block, got none", "selector root: it has another processUserId than 5; no sessionLeaderExecutable of it matches none"},
+		},
+		{
+			"operation: exec, executable: /bin/sh, userName: root, sessionLeader: /bin/su", "{selectors: [www]}", "{actions: []}",
+			[]string{"selectors: want www, got none", "selector www: it has another processUserName than root; it has another sessionLeaderName than that of /bin/su"},
 		},
 		{
 			"operation: modifyFile, path: /etc/hosts", "{actions: [], selectors: [cache]}", "{actions: [block, alert], selectors: [hosts]}",

@@ -85,6 +85,9 @@ func Compile(p *policy.Policy) (*Ruleset, error) {
 			return nil, fmt.Errorf("compile %s section: %w", t, err)
 		}
 		r.selectors[t] = slices.Clone(section.Selectors)
+		if err := r.Tables[t].users(t, section.Selectors); err != nil {
+			return nil, err
+		}
 		if err := b.texts(t, section.Selectors, &r.Tables[t]); err != nil {
 			return nil, err
 		}

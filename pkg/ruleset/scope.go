@@ -49,11 +49,11 @@ func imageName(repository string) string {
 	return repository[strings.LastIndexByte(repository, '/')+1:]
 }
 
-// containerFree reports whether inScope is true of every container, and whom the selector names means the same in all.
+// containerFree reports whether inScope is true of every container.
 func containerFree(s *policy.Selector) bool {
 	for _, values := range [][]string{
 		s.ContainerImageFullName, s.ContainerImageName, s.ContainerImageTag, s.KubernetesClusterID,
-		s.KubernetesClusterName, s.KubernetesNamespace, s.KubernetesPodName, s.KubernetesPodLabel, s.ProcessUserName,
+		s.KubernetesClusterName, s.KubernetesNamespace, s.KubernetesPodName, s.KubernetesPodLabel,
 	} {
 		if len(values) > 0 {
 			return false

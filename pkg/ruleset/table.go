@@ -58,9 +58,6 @@ func (t *Table) fill(typ policy.Type, section *policy.Section) error {
 		bits[s.Name] |= 1 << i
 		t.selector(typ, s, 1<<i)
 	}
-	if err := t.users(typ, section.Selectors); err != nil {
-		return err
-	}
 	for i := range section.Responses {
 		if err := t.response(&section.Responses[i], 1<<i, bits); err != nil {
 			return fmt.Errorf("response %d: %w", i, err)

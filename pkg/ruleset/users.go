@@ -53,9 +53,8 @@ func (t *Table) UserID(id uint32) uint64 {
 	return 0
 }
 
-// NamedUsers resolves processUserName in a container: for the users of its password file, the process selectors that
-// name them, by user id. An id that no name leads to is not in the result. Selectors without that condition
-// (Table.NoUserName) are not in the sets.
+// NamedUsers resolves processUserName by the users of a database: the process selectors that name them, by user id. An
+// id that no name leads to is not in the result. Selectors without that condition (Table.NoUserName) are not in the sets.
 func (r *Ruleset) NamedUsers(users []container.User) map[uint32]uint64 {
 	named := map[string]uint64{}
 	for i := range r.selectors[policy.Process] {
