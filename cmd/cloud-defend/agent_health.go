@@ -1,0 +1,163 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/elastic/cloud-defend/pkg/pipeline"
+	"github.com/elastic/cloud-defend/pkg/probe"
+	"github.com/elastic/cloud-defend/pkg/unit"
+)
+
+// report says what is in force and what is not as it should be.
+func (m *managed) report() unit.Report {
+	return unit.Report{Applied: m.wanted.Sequence, Input: m.inputHealth(), Output: m.sink.health(m.wanted.Output)}
+}
+
+func (m *managed) inputHealth() unit.Health {
+	s := m.status()
+	h := unit.Health{Counters: counters(s)}
+	if now := m.enforced(); now.input != nil {
+		h.InForce = fmt.Sprintf("Revision %d is in force (%s) by %s", now.input.Revision, contents(now.rules), mode(s.Probe))
+	}
+	h.Reasons = slices.Concat(m.rejected, m.settingReasons(), m.statusReasons(s), m.warnings, m.sink.reasons())
+	return h
+}
+
+func counters(s pipeline.Status) map[string]uint64 {
+	all := map[string]uint64{
+		"refused": s.Refused, "lost.alerts": s.Probe.LostAlerts, "lost.events": s.Probe.LostEvents,
+		"lost.blind": s.Probe.Blind, "lost.malformed": s.Probe.Malformed, "missed": s.Probe.Missed, "spared": s.Probe.Spared,
+	}
+	for action, n := range s.Documented {
+		all["documents."+action] = n
+	}
+	return all
+}
+
+func (m *managed) settingReasons() []unit.Reason {
+	var all []unit.Reason
+	for _, f := range slices.Concat(m.environment, m.settings) {
+		all = append(all, unit.Reason{Weight: unit.Reduced, Place: f.Place, Fault: f.Problem, Remedy: f.Remedy})
+	}
+	if len(m.waiting) > 0 {
+		all = append(all, unit.Reason{Place: strings.Join(m.waiting, ", "), Fault: "takes effect when the component starts again"})
+	}
+	return all
+}
+
+func (m *managed) statusReasons(s pipeline.Status) []unit.Reason {
+	if m.running == nil {
+		return nil
+	}
+	var all []unit.Reason
+	if c := s.Containers; !c.Connected {
+		fault := "containers are unknown by image and name, because no container runtime answers"
+		if c.Err != nil {
+			fault += ": " + c.Err.Error()
+		}
+		all = append(all, unit.Reason{Weight: unit.Reduced, Fault: fault, Remedy: "mount the runtime's socket"})
+	}
+	return append(all, m.lost.reasons(s, time.Now())...)
+}
+
+// lossShown is how long a loss degrades the unit. The counters stay.
+const lossShown = 10 * time.Minute
+
+// losses remembers when something was lost last.
+type losses struct {
+	total uint64
+	at    time.Time
+}
+
+func (l *losses) reasons(s pipeline.Status, now time.Time) []unit.Reason {
+	total := s.Lost() + s.Probe.Missed
+	if total > l.total {
+		l.at = now
+	}
+	l.total = total
+	if total == 0 || now.Sub(l.at) > lossShown {
+		return nil
+	}
+	return []unit.Reason{{
+		Weight: unit.Lost,
+		Fault: fmt.Sprintf("%d alerts and %d events found no room, %d operations were refused without a record, %d were not judged",
+			s.Probe.LostAlerts, s.Probe.LostEvents+s.Probe.Malformed, s.Probe.Blind, s.Probe.Missed),
+		Remedy: "give the component more CPU, or log less",
+	}}
+}
+
+// kernelReason says what the kernel lacks.
+func kernelReason(err error) unit.Reason {
+	r := unit.Reason{Weight: unit.Rejected, Fault: err.Error(), Remedy: "run cloud-defend doctor on the node"}
+	if lacks := (*probe.Unsupported)(nil); errors.As(err, &lacks) {
+		cause, _, _ := strings.Cut(lacks.Err.Error(), "\n")
+		r.Place, r.Fault, r.Remedy = lacks.Feature, cause, lacks.Remedy
+	}
+	return r
+}
+
+// diagnostics are the files that this program adds to the agent's archive. None
+// has a secret: the output is left out.
+func (m *managed) diagnostics() []unit.Diagnostic {
+	return []unit.Diagnostic{
+		{Name: "policy", Description: "the policy in force", File: "policy.yml", ContentType: "application/yaml", Content: m.policyText},
+		{Name: "rules", Description: "the policy in force, compiled", File: "rules.txt", ContentType: "text/plain", Content: m.rulesText},
+		{Name: "sink", Description: "documents that were not sent", File: "sink.json", ContentType: "application/json", Content: m.sink.dump},
+	}
+}
+
+func (m *managed) policyText() []byte {
+	now := m.enforced()
+	if now.input == nil {
+		return []byte("# none\n")
+	}
+	parts := []*unit.Policy{now.input.Policy}
+	if now.input.Extensions != nil {
+		parts = append(parts, now.input.Extensions)
+	}
+	var out bytes.Buffer
+	for _, p := range parts {
+		fmt.Fprintf(&out, "# revision %d, %s\n%s", now.input.Revision, p.Place, p.Text)
+		if p.Tree != nil {
+			if err := yaml.NewEncoder(&out).Encode(p.Tree); err != nil {
+				fmt.Fprintf(&out, "# %v\n", err)
+			}
+		}
+	}
+	return out.Bytes()
+}
+
+func (m *managed) rulesText() []byte {
+	now := m.enforced()
+	if now.rules == nil {
+		return []byte("none\n")
+	}
+	var out bytes.Buffer
+	if err := now.rules.Dump(&out); err != nil {
+		fmt.Fprintln(&out, err)
+	}
+	return out.Bytes()
+}
+
+func (s *sink) dump() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text, err := json.MarshalIndent(maps.Clone(s.withheld), "", " ")
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return text
+}

@@ -1,0 +1,265 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/elastic/cloud-defend/pkg/pipeline"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+	"github.com/elastic/cloud-defend/pkg/settings"
+	"github.com/elastic/cloud-defend/pkg/unit"
+)
+
+const (
+	// reportPeriod is how often the agent hears of counters.
+	reportPeriod = 10 * time.Second
+	// openPeriod is how often the kernel is tried again that refused the programs.
+	openPeriod = 30 * time.Second
+)
+
+type applier interface {
+	Apply(*ruleset.Ruleset) (revision uint32, err error)
+}
+
+// managed does what Elastic Agent wants. One goroutine runs it; only what
+// diagnostics read is under the lock.
+type managed struct {
+	log  *slog.Logger
+	open func(unit.Agent, settings.Values, *sink, *slog.Logger) (enforcer, error)
+	sink *sink
+	dir  string
+
+	environment []settings.Fault
+	values      settings.Values
+	settings    []settings.Fault // of the wanted input
+	waiting     []string         // settings that the next start puts in force
+
+	wanted   unit.Wanted
+	read     *unit.Input // the one that was judged last
+	rejected []unit.Reason
+	warnings []unit.Reason
+	lost     losses
+
+	running *running
+	stopped time.Time // when the kernel was tried last
+
+	mu      sync.Mutex
+	inForce inForce
+}
+
+// inForce is the policy that the kernel has.
+type inForce struct {
+	input *unit.Input
+	rules *ruleset.Ruleset
+}
+
+// running is the enforcer and its end.
+type running struct {
+	enforcer
+	stop context.CancelFunc
+	done chan error
+}
+
+func newManaged(log *slog.Logger, open func(unit.Agent, settings.Values, *sink, *slog.Logger) (enforcer, error), dir string) *managed {
+	m := &managed{log: log, open: open, sink: newSink(), dir: dir, values: settings.Defaults()}
+	m.environment = settings.Environ(&m.values, os.LookupEnv)
+	for _, f := range m.environment {
+		log.Error("a variable of the environment cannot be used", "fault", f.String())
+	}
+	return m
+}
+
+// serve does what the agent wants until ctx is done.
+func (m *managed) serve(ctx context.Context, component *unit.Component) error {
+	ended := make(chan error, 1)
+	go func() { ended <- component.Run(ctx) }()
+	m.resume()
+	tick := time.NewTicker(reportPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case w, open := <-component.Wanted():
+			if !open {
+				m.stop()
+				return <-ended
+			}
+			m.apply(w)
+		case err := <-m.done():
+			m.died(err)
+		case <-tick.C:
+			m.tryAgain()
+		case <-ctx.Done():
+			m.stop()
+			component.Close()
+			return <-ended
+		}
+		component.Report(m.report())
+	}
+}
+
+// resume puts in force what was before the last end. The agent has not said
+// anything yet, so no unit can be told of a fault.
+func (m *managed) resume() {
+	k, err := readKept(m.dir)
+	m.logError("nothing is enforced until the agent sends a policy", err)
+	if k == nil {
+		return
+	}
+	m.wanted.Agent = k.Agent
+	m.sink.use(k.Input)
+	m.set(k.Input)
+	m.judge(k.Input)
+	m.read = nil // the agent's is judged in any case
+}
+
+func (m *managed) logError(consequence string, err error) {
+	if err != nil {
+		m.log.Error(consequence, "error", err)
+	}
+}
+
+func (m *managed) done() <-chan error {
+	if m.running == nil {
+		return nil
+	}
+	return m.running.done
+}
+
+// apply puts in force what is wanted, as far as it can be.
+func (m *managed) apply(w unit.Wanted) {
+	m.wanted = w
+	m.sink.use(w.Input)
+	if w.Input == nil || !w.Input.Enforces {
+		m.read, m.rejected, m.warnings, m.settings = nil, nil, nil, nil
+		m.stop()
+		m.logError("the next start may enforce a policy that nobody wants", forgetKept(m.dir))
+		return
+	}
+	if w.Input != m.read {
+		m.set(w.Input)
+		m.judge(w.Input)
+	}
+}
+
+// set takes over the input's settings. The environment comes after them.
+func (m *managed) set(in *unit.Input) {
+	before := m.values
+	m.values, m.settings = settings.Read(before, in.Settings)
+	settings.Environ(&m.values, os.LookupEnv)
+	if m.running != nil {
+		m.waiting = settings.Waiting(before, m.values)
+	}
+}
+
+// judge puts an input's policy in force. A policy with faults leaves the one
+// before it in force, unless that was another input's, which the agent took away.
+func (m *managed) judge(in *unit.Input) {
+	m.read, m.rejected = in, nil
+	rules, warnings, faults := compile(in)
+	m.warnings = warnings
+	if faults == nil {
+		faults = m.enforce(in, rules)
+	}
+	if faults == nil {
+		m.log.Info("policy in force", "revision", in.Revision, "unit.id", in.UnitID, "contents", contents(rules))
+		m.logError("the next start will not enforce this policy until the agent sends it", keep(m.dir, m.wanted.Agent, in))
+		return
+	}
+	m.rejected = faults
+	for _, f := range faults {
+		m.log.Error("policy not in force", "revision", in.Revision, "unit.id", in.UnitID, "fault", f.String())
+	}
+	if old := m.enforced().input; old != nil && old.UnitID != in.UnitID {
+		m.stop()
+	}
+}
+
+func (m *managed) enforce(in *unit.Input, rules *ruleset.Ruleset) []unit.Reason {
+	if err := m.start(); err != nil {
+		return []unit.Reason{kernelReason(err)}
+	}
+	if _, err := m.running.Apply(rules); err != nil {
+		return []unit.Reason{{Weight: unit.Rejected, Place: fmt.Sprintf("revision %d", in.Revision), Fault: err.Error()}}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.inForce = inForce{in, rules}
+	return nil
+}
+
+// start loads the programs, unless they run.
+func (m *managed) start() error {
+	if m.running != nil {
+		return nil
+	}
+	m.stopped = time.Now()
+	e, err := m.open(m.wanted.Agent, m.values, m.sink, m.log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &running{enforcer: e, stop: stop, done: make(chan error, 1)}
+	go func() { r.done <- e.Run(ctx) }()
+	m.running, m.waiting = r, nil
+	return nil
+}
+
+// stop takes the programs out of the kernel and waits for what is on its way.
+func (m *managed) stop() {
+	if m.running == nil {
+		return
+	}
+	m.running.stop()
+	if err := <-m.running.done; err != nil {
+		m.log.Error("the end was not clean", "error", err)
+	}
+	m.forget()
+}
+
+func (m *managed) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running, m.inForce = nil, inForce{}
+}
+
+// died notes that enforcing ended without having been asked to.
+func (m *managed) died(err error) {
+	if err == nil {
+		err = errors.New("the events from the kernel ended")
+	}
+	m.log.Error("enforcing ended", "error", err)
+	m.forget()
+	m.rejected = []unit.Reason{{
+		Weight: unit.Rejected, Fault: "enforcing ended: " + err.Error(),
+		Remedy: fmt.Sprintf("it is tried again every %v", openPeriod),
+	}}
+}
+
+// tryAgain starts over where the kernel, not the policy, was in the way.
+func (m *managed) tryAgain() {
+	if m.running == nil && m.read != nil && time.Since(m.stopped) >= openPeriod {
+		m.judge(m.read)
+	}
+}
+
+func (m *managed) enforced() inForce {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.inForce
+}
+
+func (m *managed) status() pipeline.Status {
+	if m.running == nil {
+		return pipeline.Status{}
+	}
+	return m.running.Status()
+}

@@ -1,0 +1,404 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	protobuf "google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
+
+	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/ecs"
+	"github.com/elastic/cloud-defend/pkg/output"
+	"github.com/elastic/cloud-defend/pkg/pipeline"
+	"github.com/elastic/cloud-defend/pkg/probe"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+	"github.com/elastic/cloud-defend/pkg/settings"
+	"github.com/elastic/cloud-defend/pkg/unit"
+	"github.com/elastic/cloud-defend/testing/agent"
+)
+
+const patience = 30 * time.Second
+
+var (
+	input   = agent.Input("component-in")
+	another = agent.Input("component-other")
+	sending = agent.Output("component")
+)
+
+func TestAgentFlags(t *testing.T) {
+	empty := "read connection info: standard input is empty; with --agent-managed only Elastic Agent can start this program; " +
+		"by hand, use: cloud-defend run --policy FILE"
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--agent-managed"}, empty},
+		{[]string{"--agent-managed", "-E", "path.data=/run/x"}, empty},
+		{[]string{"--agent-managed", "-E", "path.data=/run/x", "--of-a-later-agent", "1", "-z=2"}, empty},
+		{[]string{"--of-a-later-agent"}, "unknown flag: --of-a-later-agent; see cloud-defend --help"},
+		{[]string{"-E", "a=b"}, "-E is for Elastic Agent; see cloud-defend --help"},
+		{[]string{"run", "--agent-managed"}, "unknown flag: --agent-managed; see cloud-defend run --help"},
+		{[]string{"agent-managed"}, `unexpected argument "agent-managed"; see cloud-defend --help`},
+	} {
+		var out, errs bytes.Buffer
+		require.Equal(t, exitInput, execute(t.Context(), tc.args, &out, &errs), tc.args)
+		require.Equal(t, "cloud-defend: "+tc.want+"\n", errs.String())
+	}
+	require.Equal(t, "/run/x", dataFolder([]string{"a=b", "path.data=/run/x"}))
+	require.Equal(t, ".", dataFolder(nil))
+}
+
+// kernel stands in for the part of the program that this machine may not be
+// able to run. The guest's tests have the real one.
+type kernel struct {
+	mu      sync.Mutex
+	refuses error // what open says
+	status  pipeline.Status
+	opened  int
+	closed  int
+	applied []*ruleset.Ruleset
+	out     *sink
+	died    chan error
+}
+
+func newKernel() *kernel {
+	return &kernel{died: make(chan error), status: pipeline.Status{Containers: container.Stats{Connected: true}}}
+}
+
+func (k *kernel) open(_ unit.Agent, _ settings.Values, out *sink, _ *slog.Logger) (enforcer, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.refuses != nil {
+		return nil, k.refuses
+	}
+	k.opened++
+	k.out = out
+	return k, nil
+}
+
+func (k *kernel) Apply(rs *ruleset.Ruleset) (uint32, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.applied = append(k.applied, rs)
+	return uint32(len(k.applied)), nil
+}
+
+func (k *kernel) Run(ctx context.Context) error {
+	defer func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.closed++
+	}()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-k.died:
+		return err
+	}
+}
+
+func (k *kernel) Status() pipeline.Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.status
+}
+
+// counts are how often it was opened, given a policy, and closed.
+func (k *kernel) counts() [3]int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return [3]int{k.opened, len(k.applied), k.closed}
+}
+
+// served is a managed program and its agent.
+type served struct {
+	*testing.T
+	agent  *agent.Agent
+	kernel *kernel
+	m      *managed
+	end    func()
+}
+
+func serve(t *testing.T) *served {
+	t.Helper()
+	return serveFrom(t, t.TempDir())
+}
+
+func serveFrom(t *testing.T, dir string) *served {
+	t.Helper()
+	a, err := agent.Start()
+	require.NoError(t, err)
+	t.Cleanup(a.Stop)
+	raw, err := protobuf.Marshal(a.StartUpInfo())
+	require.NoError(t, err)
+	s := &served{T: t, agent: a, kernel: newKernel()}
+	log := unit.NewLog(t.Output(), slog.LevelInfo)
+	s.m = newManaged(log, s.kernel.open, dir)
+	component, err := unit.Connect(bytes.NewReader(raw), unit.Options{Log: log, Diagnostics: s.m.diagnostics()})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.m.serve(ctx, component) }()
+	s.end = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-ended)
+	})
+	t.Cleanup(s.end)
+	return s
+}
+
+// await waits for a state whose message contains every part.
+func (s *served) await(key agent.Key, state proto.State, parts ...string) {
+	s.Helper()
+	awaitUnit(s.T, s.agent, key, state, parts...)
+}
+
+func awaitUnit(t *testing.T, a *agent.Agent, key agent.Key, state proto.State, parts ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.NoError(t, a.Await(ctx, func(units map[agent.Key]*proto.UnitObserved) bool {
+		u := units[key]
+		for _, part := range parts {
+			if !strings.Contains(u.GetMessage(), part) {
+				return false
+			}
+		}
+		return u.GetState() == state
+	}), "%v %q", state, parts)
+}
+
+// wanted is an input as an agent sends it. Without a policy the alerts stream is left out.
+func wanted(t *testing.T, id string, revision uint64, policy any, more map[string]any) agent.Unit {
+	t.Helper()
+	config := &proto.UnitExpectedConfig{Id: id, Type: "cloud_defend/control", Revision: revision}
+	var err error
+	config.Source, err = structpb.NewStruct(more)
+	require.NoError(t, err)
+	for _, dataset := range []string{unit.Alerts, unit.File, unit.Heartbeat, unit.Metrics} {
+		keys := map[string]any{}
+		if dataset == unit.Alerts {
+			if policy == nil {
+				continue
+			}
+			keys["security-policy"] = policy
+			keys["extensions"] = more["extensions"]
+		}
+		source, err := structpb.NewStruct(keys)
+		require.NoError(t, err)
+		config.Streams = append(config.Streams, &proto.Stream{Source: source, DataStream: &proto.DataStream{Dataset: dataset, Type: "logs"}})
+	}
+	return agent.Unit{Config: config, LogLevel: proto.UnitLogLevel_INFO}
+}
+
+const good = "process:\n  selectors:\n    - name: all\n      operation: [exec]\n  responses:\n    - match: [all]\n      actions: [alert, block]\n"
+
+func (s *served) want(units map[agent.Key]agent.Unit) { s.agent.Expect(units) }
+
+func TestManagedPolicies(t *testing.T) {
+	s := serve(t)
+	s.want(map[agent.Key]agent.Unit{
+		input:   wanted(t, "in", 1, good, nil),
+		sending: {Config: &proto.UnitExpectedConfig{Type: "elasticsearch"}},
+	})
+	inForce := "Revision 1 is in force (1 selectors, 1 responses, 1 of them block) by BPF LSM"
+	s.await(input, proto.State_HEALTHY, inForce, "The process stream is disabled: 0 documents were not sent")
+	s.await(sending, proto.State_FAILED, "output elasticsearch")
+
+	// A policy with faults: text has lines, a structure has keys.
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 2, strings.Replace(good, "exec", "exek", 1), nil)})
+	s.await(input, proto.State_DEGRADED, inForce,
+		`revision 2, line 4, column 19: process.selectors[0] all: operation[0]: "exek" is not an operation of a process selector; did you mean "exec"? The process stream`)
+	tree := map[string]any{"process": map[string]any{"selectors": []any{}, "responses": []any{}}}
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 3, tree, nil)})
+	s.await(input, proto.State_DEGRADED, inForce, "revision 3: process.selectors: ")
+	require.Equal(t, [3]int{1, 1, 0}, s.kernel.counts())
+
+	// The extensions' responses may name the policy's selectors.
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 4, good, map[string]any{"extensions": "process:\n  selectors: [{name: more, operation: [fork]}]\n  responses: [{match: [more, all], actions: [log]}]\n"})})
+	s.await(input, proto.State_HEALTHY, "Revision 4 is in force (2 selectors, 2 responses, 1 of them block)")
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 5, good, map[string]any{"extensions": "process: ["})})
+	s.await(input, proto.State_DEGRADED, "Revision 4 is in force", "revision 5, extensions, line 1")
+	require.Contains(t, string(s.m.policyText()), "# revision 4, extensions\nprocess:")
+
+	// Nothing in the policy, and a setting that is none.
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 6, "", map[string]any{"settings": map[string]any{"enforced": true}})})
+	s.await(input, proto.State_DEGRADED, "Revision 4 is in force", "there is no policy", "settings.enforced: unknown setting")
+
+	// The alerts stream disabled: no policy at all.
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 7, nil, nil)})
+	s.await(input, proto.State_DEGRADED, "Nothing is in force. No policy is enforced, because the alerts stream is disabled")
+	require.Equal(t, [3]int{1, 2, 1}, s.kernel.counts())
+	require.Equal(t, "# none\n", string(s.m.policyText()))
+
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 8, good, nil)})
+	s.await(input, proto.State_HEALTHY, "Revision 8")
+	s.agent.Forget(input)
+	require.Eventually(t, func() bool { return s.kernel.counts() == [3]int{2, 3, 2} }, patience, time.Millisecond, "detached at once")
+	s.end()
+}
+
+// The policy of an input that left does not protect the next one's revision.
+func TestManagedTakeOver(t *testing.T) {
+	s := serve(t)
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 1, good, nil)})
+	s.await(input, proto.State_HEALTHY, "Revision 1")
+	s.want(map[agent.Key]agent.Unit{another: wanted(t, "other", 9, "nonsense", nil)})
+	s.await(another, proto.State_FAILED, "the policy of in protects this node already")
+	s.agent.Forget(input)
+	s.await(another, proto.State_FAILED, "Nothing is in force. revision 9")
+	require.Equal(t, [3]int{1, 1, 1}, s.kernel.counts())
+}
+
+// A start enforces what the end before it did, whatever the agent has by then.
+func TestManagedRestart(t *testing.T) {
+	dir := t.TempDir()
+	first := serveFrom(t, dir)
+	first.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 1, good, nil)})
+	first.await(input, proto.State_HEALTHY, "Revision 1")
+	first.end()
+
+	second := serveFrom(t, dir)
+	require.Eventually(t, func() bool { return second.kernel.counts() == [3]int{1, 1, 0} }, patience, time.Millisecond)
+	second.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 2, "nonsense", nil)})
+	second.await(input, proto.State_DEGRADED, "Revision 1 is in force", "revision 2, line 1")
+	second.agent.Forget(input)
+	require.Eventually(t, func() bool { return second.kernel.counts() == [3]int{1, 1, 1} }, patience, time.Millisecond)
+	second.end()
+
+	third := serveFrom(t, dir)
+	third.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 3, "nonsense", nil)})
+	third.await(input, proto.State_FAILED, "Nothing is in force. revision 3")
+	third.end()
+
+	for _, text := range []string{"", "{", `{"Layout":2}`, `{"Layout":1}`} {
+		require.NoError(t, os.WriteFile(keptPath(dir), []byte(text), 0o600))
+		k, err := readKept(dir)
+		require.Nil(t, k)
+		require.ErrorContains(t, err, "read the policy kept in "+keptPath(dir))
+	}
+	m := newManaged(slog.New(slog.DiscardHandler), newKernel().open, dir)
+	m.resume()
+	require.Nil(t, m.running)
+	info, err := os.Stat(keptPath(dir))
+	require.NoError(t, err)
+	require.Zero(t, info.Mode().Perm()&0o077, "nobody else's business")
+	require.Error(t, keep(dir+"/gone", unit.Agent{}, nil))
+}
+
+func TestManagedKernel(t *testing.T) {
+	s := serve(t)
+	s.kernel.refuses = &probe.Unsupported{Feature: "refusing operations", Remedy: "run as root", Err: errors.New("EPERM\nverifier")}
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 1, good, nil)})
+	s.await(input, proto.State_FAILED, "Nothing is in force. refusing operations: EPERM; run as root")
+
+	s.kernel.mu.Lock()
+	s.kernel.refuses = nil
+	s.kernel.status.Containers = container.Stats{Err: errors.New("no socket")}
+	s.kernel.status.Probe = probe.Stats{Mode: probe.ModifyReturn, LostAlerts: 2}
+	s.kernel.mu.Unlock()
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 2, good, nil)})
+	s.await(input, proto.State_DEGRADED, "by fmod_ret (BPF LSM is not in this kernel's lsm= list). Containers are unknown by image and name, "+
+		"because no container runtime answers: no socket; mount the runtime's socket. 2 alerts and 0 events found no room")
+
+	s.kernel.died <- errors.New("the ring is gone")
+	s.await(input, proto.State_FAILED, "Nothing is in force. Enforcing ended: the ring is gone; it is tried again every 30s")
+}
+
+func TestManagedTriesAgain(t *testing.T) {
+	k := newKernel()
+	k.refuses = errors.New("busy")
+	m := newManaged(slog.New(slog.DiscardHandler), k.open, t.TempDir())
+	m.apply(unit.Wanted{Sequence: 1, Input: &unit.Input{Enforces: true, Policy: &unit.Policy{Text: good}}})
+	require.Equal(t, "Busy; run cloud-defend doctor on the node", m.report().Input.Reasons[0].String())
+	k.refuses = nil
+	m.tryAgain()
+	require.Equal(t, [3]int{0, 0, 0}, k.counts(), "not at once")
+	m.stopped = time.Now().Add(-openPeriod)
+	m.tryAgain()
+	require.Equal(t, [3]int{1, 1, 0}, k.counts())
+	m.tryAgain()
+	require.Equal(t, [3]int{1, 1, 0}, k.counts(), "it runs")
+	m.stop()
+}
+
+func TestLossesFade(t *testing.T) {
+	var l losses
+	now := time.Now()
+	require.Empty(t, l.reasons(pipeline.Status{}, now))
+	lost := pipeline.Status{Probe: probe.Stats{LostEvents: 3}}
+	require.Len(t, l.reasons(lost, now), 1)
+	require.Len(t, l.reasons(lost, now.Add(lossShown)), 1)
+	require.Empty(t, l.reasons(lost, now.Add(lossShown+1)))
+	lost.Probe.Blind = 1
+	require.Len(t, l.reasons(lost, now.Add(lossShown+2)), 1, "again")
+}
+
+func TestSinkCounts(t *testing.T) {
+	s := newSink()
+	s.use(&unit.Input{Streams: []unit.Stream{{Dataset: unit.Alerts}, {Dataset: unit.File}}})
+	docs := []ecs.Doc{{Stream: ecs.StreamAlerts}, {Stream: ecs.StreamProcess}, {Stream: ecs.StreamProcess}}
+	require.NoError(t, s.Write(t.Context(), []output.Record{{Docs: docs}}))
+	require.Equal(t, map[string]uint64{"unsent": 1, "withheld.cloud_defend.process": 2}, s.health(nil).Counters)
+	require.Equal(t, "The process stream is disabled: 2 documents were not sent", s.reasons()[0].String())
+	require.JSONEq(t, `{"cloud_defend.process": 2}`, string(s.dump()))
+	require.NoError(t, s.Close())
+}
+
+// TestMain is the program itself when a test starts it as one.
+func TestMain(m *testing.M) {
+	if os.Getenv("CLOUD_DEFEND_TEST_AS_PROGRAM") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// The whole program as the agent starts it, on whatever kernel this is: it
+// comes up, says what it can do, and ends when it is told to.
+func TestManagedProcess(t *testing.T) {
+	a, err := agent.Start()
+	require.NoError(t, err)
+	t.Cleanup(a.Stop)
+	raw, err := protobuf.Marshal(a.StartUpInfo())
+	require.NoError(t, err)
+	a.Expect(map[agent.Key]agent.Unit{
+		input:   wanted(t, "in", 1, "nonsense", nil),
+		sending: {Config: &proto.UnitExpectedConfig{Type: "elasticsearch"}},
+	})
+	var stderr bytes.Buffer
+	program := exec.CommandContext(t.Context(), os.Args[0], "--agent-managed", "-E", "path.data="+t.TempDir())
+	program.Env = append(os.Environ(), "CLOUD_DEFEND_TEST_AS_PROGRAM=1")
+	program.Stdin, program.Stderr = bytes.NewReader(raw), &stderr
+	require.NoError(t, program.Start())
+	awaitUnit(t, a, input, proto.State_FAILED, "Nothing is in force. revision 1, line 1, column 1: ")
+
+	stopped := time.Now()
+	require.NoError(t, program.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, program.Wait(), "an end that was asked for is no failure: %s", stderr.String())
+	require.Less(t, time.Since(stopped), 4*time.Second)
+	for line := range strings.Lines(stderr.String()) {
+		var entry map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &entry), line)
+		require.NotEmpty(t, entry["message"])
+		require.Contains(t, []any{"info", "warn", "error"}, entry["log.level"], fmt.Sprint(entry))
+	}
+}
