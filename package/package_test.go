@@ -37,23 +37,42 @@ type field struct {
 
 // The form starts with this policy, so it has to be one that we accept without a word.
 func TestDefaultPolicy(t *testing.T) {
+	vars := variables(t)
+	require.Equal(t, "configuration", vars[0].Name)
+	require.Equal(t, "yaml", vars[0].Type)
+	_, warnings, err := policy.Parse("default", []byte(vars[0].Default))
+	require.NoError(t, err)
+	require.Empty(t, warnings)
+}
+
+// The alerts stream carries both parts of the policy, and leaves out the second
+// one where the user wrote nothing.
+func TestAlertsStreamCarriesThePolicy(t *testing.T) {
+	vars := variables(t)
+	require.Equal(t, "extensions", vars[1].Name)
+	require.Equal(t, "yaml", vars[1].Type)
+	require.Empty(t, vars[1].Default)
+	template, err := os.ReadFile(filepath.Join(root, "data_stream", "alerts", "agent", "stream", "stream.yml.hbs"))
+	require.NoError(t, err)
+	require.Equal(t, "security-policy: {{{configuration}}}\n{{#if extensions}}\nextensions: {{{extensions}}}\n{{/if}}\n", string(template))
+}
+
+type variable struct{ Name, Type, Default string }
+
+// variables are those of the integration's one input.
+func variables(t *testing.T) []variable {
+	t.Helper()
 	var manifest struct {
 		PolicyTemplates []struct {
 			Inputs []struct {
-				Vars []struct{ Name, Type, Default string }
+				Vars []variable
 			}
 		} `yaml:"policy_templates"`
 	}
 	decode(t, filepath.Join(root, "manifest.yml"), &manifest)
 	require.Len(t, manifest.PolicyTemplates, 1)
 	require.Len(t, manifest.PolicyTemplates[0].Inputs, 1)
-	vars := manifest.PolicyTemplates[0].Inputs[0].Vars
-	require.Len(t, vars, 1)
-	require.Equal(t, "configuration", vars[0].Name)
-	require.Equal(t, "yaml", vars[0].Type)
-	_, warnings, err := policy.Parse("default", []byte(vars[0].Default))
-	require.NoError(t, err)
-	require.Empty(t, warnings)
+	return manifest.PolicyTemplates[0].Inputs[0].Vars
 }
 
 // An alert is a file or process document in another stream: its fields are

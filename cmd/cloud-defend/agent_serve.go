@@ -118,7 +118,6 @@ func (m *managed) resume() {
 	m.sink.use(k.Input)
 	m.set(k.Input)
 	m.judge(k.Input)
-	m.read = nil // the agent's is judged in any case
 }
 
 func (m *managed) logError(consequence string, err error) {
