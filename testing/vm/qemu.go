@@ -26,16 +26,20 @@ const cmdline = "console=ttyS0 quiet loglevel=4 oops=panic panic=-1 rdinit=/init
 	"mitigations=off no_timer_check tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests audit=0 nokaslr"
 
 func qemuArgs(g Guest, dir string) []string {
-	args := []string{
+	accel := []string{"-accel", "tcg,thread=multi"}
+	if g.CountInstructions {
+		accel = []string{"-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"}
+	}
+	args := append([]string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max",
+		"-machine", "pc", "-cpu", "max",
 		"-m", strconv.Itoa(g.MemoryMB), "-smp", strconv.Itoa(g.CPUs),
 		"-kernel", g.Kernel.image,
 		"-initrd", filepath.Join(dir, "initramfs"),
 		"-append", strings.TrimSpace(cmdline + " " + g.Cmdline),
 		"-serial", "stdio",
 		"-serial", "file:/dev/fd/3",
-	}
+	}, accel...)
 	if g.Disk != "" {
 		// A comma ends a value in QEMU's options, two of them are one.
 		disk := strings.ReplaceAll(filepath.Join(dir, "disk"), ",", ",,")

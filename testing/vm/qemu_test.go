@@ -98,3 +98,13 @@ func TestTail(t *testing.T) {
 	require.Len(t, w.text, 10)
 	require.Equal(t, "12\n34", w.lastLines(2))
 }
+
+// Counting instructions needs an emulation in one thread.
+func TestQEMUArgs(t *testing.T) {
+	g := Guest{Kernel: &Kernel{image: "/k"}, MemoryMB: 1, CPUs: 1}
+	require.Contains(t, strings.Join(qemuArgs(g, "/d"), " "), "-accel tcg,thread=multi")
+	g.CountInstructions = true
+	counting := strings.Join(qemuArgs(g, "/d"), " ")
+	require.Contains(t, counting, "-accel tcg,thread=single -icount shift=0,sleep=off")
+	require.NotContains(t, counting, "thread=multi")
+}

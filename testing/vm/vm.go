@@ -41,6 +41,9 @@ type Guest struct {
 	// MemoryMB and CPUs default to 1024 and 1. More than one CPU is for tests of concurrency: emulation of several
 	// makes the kernel die once in about a hundred boots.
 	MemoryMB, CPUs int
+	// CountInstructions makes the machine's clock go by one ns for each instruction, so that what the kernel takes the
+	// time of is counted instead, whatever else the host does. It is slow, and for one CPU only.
+	CountInstructions bool
 	// Modules are loaded in addition to those in defaultModules, with their dependencies.
 	Modules []string
 	// Files are copied into the machine's memory: path in the guest to file or folder of the host.
