@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/elastic/cloud-defend/testing/bench"
+	"github.com/elastic/cloud-defend/testing/bench/instructions"
 	"github.com/elastic/cloud-defend/testing/bpfgen"
 	"github.com/elastic/cloud-defend/testing/check"
 	"github.com/elastic/cloud-defend/testing/debian"
@@ -76,6 +77,15 @@ func finish(tally suite.Tally, err error) error {
 // needs root and Linux 6.2.
 func Bench(ctx context.Context) error {
 	return bench.Run(ctx, ".", os.Getenv("BASE"), os.Stdout)
+}
+
+// Instructions counts those of each hook in a guest and compares with testing/bench/instructions.txt; with UPDATE=1 it
+// writes that file.
+func Instructions(ctx context.Context) error {
+	if os.Getenv("UPDATE") != "" {
+		return instructions.Update(ctx, ".", os.Stdout)
+	}
+	return instructions.Compare(ctx, ".", os.Stdout)
 }
 
 // Generate makes the BPF objects and all other generated files, with the pinned compiler.

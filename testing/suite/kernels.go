@@ -19,8 +19,8 @@ import (
 	"github.com/elastic/cloud-defend/testing/vm"
 )
 
-// Gate runs everything that a change must pass: unit tests, the kernel tests on the kernels marked gate, then the
-// commands of the README.
+// Gate runs everything that a change must pass: unit tests, the kernel tests on the kernels marked gate, the
+// instructions that evaluation costs, then the commands of the README.
 func Gate(ctx context.Context, root string, out io.Writer) (Tally, error) {
 	total, err := Unit(ctx, root, out)
 	if err != nil {
@@ -31,6 +31,11 @@ func Gate(ctx context.Context, root string, out io.Writer) (Tally, error) {
 		return total, err
 	}
 	tally, err := Kernels(ctx, root, "", "", out, kernels...)
+	total.Add(tally)
+	if err != nil {
+		return total, err
+	}
+	tally, err = Instructions(ctx, root, out)
 	total.Add(tally)
 	if err != nil {
 		return total, err
