@@ -98,7 +98,8 @@ func (v validation) read(in io.Reader, name string) policyFile {
 	if v.official {
 		grammar = policy.ParseOfficial
 	}
-	text, err := []byte(nil), error(nil)
+	var text []byte
+	var err error
 	if name == stdin {
 		name = "standard input"
 		text, err = io.ReadAll(in)

@@ -22,6 +22,8 @@ type condition struct {
 	maxBytes int
 	pattern  *regexp.Regexp // nil allows any text
 	form     string         // what pattern allows, in words
+	// cause says why a value that is not empty does not have the form; it may not know.
+	cause    func(string) string
 	official official
 	rival    string // key of the condition that must not stand beside this one
 	wildcard wildcard
@@ -69,7 +71,11 @@ func (c condition) fault(s string) (problem, remedy string) {
 	case len(s) > c.maxBytes:
 		return fmt.Sprintf("%s is %d bytes long", quote(s), len(s)), fmt.Sprintf("at most %d are allowed in %s", c.maxBytes, c.key)
 	case c.pattern != nil && !c.pattern.MatchString(s):
-		return quote(s) + " is not valid here", c.form
+		problem = quote(s) + " is not valid here"
+		if cause := c.cause(s); cause != "" {
+			problem += ": " + cause
+		}
+		return problem, c.form
 	}
 	return "", ""
 }

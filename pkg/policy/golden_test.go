@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +53,24 @@ func TestParseOfficialGolden(t *testing.T) {
 			requireGolden(t, strings.TrimSuffix(path, ".yml")+".want", transcript(warnings, err))
 		})
 	}
+}
+
+// TestVectorsGolden compares everything that is said about each value of the vectors, in both grammars.
+func TestVectorsGolden(t *testing.T) {
+	var b strings.Builder
+	for _, v := range vectors {
+		for _, key := range v.keys {
+			c, _ := conditionOf(key)
+			for _, value := range slices.Concat(v.valid, v.ours, v.refuse) {
+				text := oneSelector(c.types[0], key, value)
+				for grammar, read := range []func(string, []byte) (*Policy, []Warning, error){Parse, ParseOfficial} {
+					_, warnings, err := read([]string{"ours", "official"}[grammar], text)
+					b.WriteString(transcript(warnings, err))
+				}
+			}
+		}
+	}
+	requireGolden(t, "testdata/vectors.want", b.String())
 }
 
 func transcript(warnings []Warning, err error) string {

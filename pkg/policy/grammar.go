@@ -104,14 +104,14 @@ var conditions = []condition{
 		example: "[createFile, modifyFile]",
 	},
 	{
-		key: "containerImageFullName", types: ofBoth, maxBytes: maxValue, pattern: fullPattern, form: fullForm, official: officialFull,
+		key: "containerImageFullName", types: ofBoth, maxBytes: maxValue, pattern: fullPattern, form: fullForm, cause: fullNameCause, official: officialFull,
 		rival: "containerImageName", wildcard: textWildcard,
 		says:    "The image's registry and repository, without its tag. * stands for any text, slashes as well.",
 		example: "docker.io/library/nginx",
 		list:    func(s *Selector) *[]string { return &s.ContainerImageFullName },
 	},
 	{
-		key: "containerImageName", types: ofBoth, maxBytes: maxValue, pattern: imagePattern, form: imageForm, official: officialImage,
+		key: "containerImageName", types: ofBoth, maxBytes: maxValue, pattern: imagePattern, form: imageForm, cause: imageCause, official: officialImage,
 		rival: "containerImageFullName", wildcard: textWildcard,
 		says:    "The last component of the image's repository, without its tag. * stands for any text.",
 		example: "nginx",
@@ -148,14 +148,14 @@ var conditions = []condition{
 		list:    func(s *Selector) *[]string { return &s.KubernetesPodName },
 	},
 	{
-		key: "kubernetesPodLabel", types: ofBoth, maxBytes: maxValue, pattern: labelPattern, form: labelForm, official: officialLabel,
+		key: "kubernetesPodLabel", types: ofBoth, maxBytes: maxValue, pattern: labelPattern, form: labelForm, cause: labelCause, official: officialLabel,
 		wildcard: textWildcard,
 		says:     "A label of the pod, key:value. * in the value stands for any text: env:* asks for the key alone, env: for an empty value.",
 		example:  `"env:prod*"`,
 		list:     func(s *Selector) *[]string { return &s.KubernetesPodLabel },
 	},
 	{
-		key: "targetFilePath", types: ofFile, maxBytes: maxFilePath, pattern: pathPattern, form: pathForm, official: officialPath,
+		key: "targetFilePath", types: ofFile, maxBytes: maxFilePath, pattern: pathPattern, form: pathForm, cause: pathCause, official: officialPath,
 		wildcard: pathWildcard,
 		says: "The file, as a process of the container sees it from the container's root. /etc/passwd is this file, /etc/* what is " +
 			"directly in /etc, /etc/** everything below it, /etc/**/*.conf every such name at any depth.",
@@ -175,7 +175,7 @@ var conditions = []condition{
 		flag:    func(s *Selector, v bool) { s.IgnoreVolumeFiles = v },
 	},
 	{
-		key: "processExecutable", types: ofProcess, maxBytes: maxValue, pattern: pathPattern, form: pathForm, official: officialPath,
+		key: "processExecutable", types: ofProcess, maxBytes: maxValue, pattern: pathPattern, form: pathForm, cause: pathCause, official: officialPath,
 		wildcard: pathWildcard, rival: "processName",
 		says: "The executable, as a process of the container sees it from the container's root: of exec the new one, of fork the " +
 			"parent's. /bin/sh is this file, /tmp/** everything below /tmp.",
@@ -209,7 +209,7 @@ var conditions = []condition{
 		list:    func(s *Selector) *[]string { return &s.SessionLeaderName },
 	},
 	{
-		key: "sessionLeaderExecutable", types: ofProcess, ours: true, maxBytes: maxValue, pattern: pathPattern, form: pathForm,
+		key: "sessionLeaderExecutable", types: ofProcess, ours: true, maxBytes: maxValue, pattern: pathPattern, form: pathForm, cause: pathCause,
 		wildcard: pathWildcard,
 		says:     "The executable of the leader of the process's session, a path as in processExecutable.",
 		example:  "/usr/sbin/sshd",

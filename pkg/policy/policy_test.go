@@ -245,12 +245,34 @@ func TestBlockNeedsPlace(t *testing.T) {
 		{"path1, creates", "modifies, anything", "alert, block", false},
 	} {
 		text := fmt.Sprintf("%s  responses:\n    - {match: [%s], exclude: [%s], actions: [%s]}\n", selectors, c.match, c.exclude, c.actions)
-		_, _, err := Parse("p", []byte(text))
-		if c.valid {
-			require.NoError(t, err, text)
+		for _, read := range []func(string, []byte) (*Policy, []Warning, error){Parse, ParseOfficial} {
+			_, _, err := read("p", []byte(text))
+			if c.valid {
+				require.NoError(t, err, text)
+				continue
+			}
+			require.Equal(t, "file.responses[0]: actions", requireOneFault(t, err).Key)
+		}
+	}
+}
+
+// TestOfficialLimits: what Kibana's own tests refuse is refused, each with one fault.
+func TestOfficialLimits(t *testing.T) {
+	responses := func(n int) string { return strings.Repeat("{match: [s], actions: [alert]},", n) }
+	for text, problem := range map[string]string{
+		"foobar": "this must be a map, and is text",
+		"file: {selectors: [{name: s, operation: [createExecutable]}], responses: [{match: [s], actions: [block]}]}":             "block stands without alert",
+		"file: {selectors: [{name: s, targetFilePath: [/" + strings.Repeat("a", 255) + "]}], responses: [" + responses(1) + "]}": "is 256 bytes long",
+		"file: {selectors: [{name: s, operation: [createExecutable]}], responses: [" + responses(65) + "]}":                      "65 responses",
+		"file: {selectors: [{name: s, operation: [createExecutable]}], responses: [" + responses(64) + "]}":                      "65 selectors and responses together",
+		"file: {selectors: [{name: s, operation: [createExecutable]}], responses: [" + responses(63) + "]}":                      "",
+	} {
+		_, _, err := ParseOfficial("p", []byte(text))
+		if problem == "" {
+			require.NoError(t, err)
 			continue
 		}
-		require.Equal(t, "file.responses[0]: actions", requireOneFault(t, err).Key)
+		require.Contains(t, requireOneFault(t, err).Problem, problem)
 	}
 }
 

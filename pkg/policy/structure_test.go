@@ -180,7 +180,7 @@ func TestParts(t *testing.T) {
 	require.Error(t, err)
 	require.Equal(t, []string{
 		"extensions: file.responses[0]: match[0]: there is no file selector \"x\"; only \"a\" is allowed here",
-		"extensions: file.selectors[0] a: targetFilePath[0]: \"etc\" is not valid here; " + pathForm,
+		"extensions: file.selectors[0] a: targetFilePath[0]: \"etc\" is not valid here: it does not begin with a slash; " + pathForm,
 		"extensions: file.selectors[0] a: the name \"a\" is taken by file.selectors[0] a of configuration; give it another name",
 	}, transcriptLines(nil, err))
 
