@@ -169,14 +169,37 @@ static __always_inline void scope_learn_root_once(__u64 container)
 	bpf_map_update_elem(&rooted, &container, &one, BPF_ANY);
 }
 
+/*
+ * Copies the selector bits of a container that has some under the policy p. An
+ * update puts another element in the place of the old one, which the map may
+ * give to another container at once, while it is read here: it is looked up
+ * anew then.
+ */
+static __always_inline bool container_bits(const struct policy *p, __u32 type, __u64 id,
+					   __u64 *bits)
+{
+	__u32 slot = p->slot & 1;
+	volatile struct container *c;
+	__u32 revision;
+
+	for (int i = 0; i < 4; i++) {
+		c = bpf_map_lookup_elem(&containers, &id);
+		if (!c)
+			return false;
+		revision = c->slots[slot].revision;
+		*bits = c->slots[slot].bits[type & (RULE_TYPES - 1)];
+		if (revision == p->revision && c->cgroup == id)
+			return true;
+	}
+	return false;
+}
+
 /* Fills scope for the current task under the policy p. */
 static __noinline void scope_resolve(const struct policy *p, __u32 type, struct scope *scope)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct cgroup *cgrp = task_cgroup(task);
-	__u32 slot = p->slot & 1;
 	struct root_key root;
-	struct container *c;
 	__u64 id, *by_root;
 
 	scope->must = scope->may = 0;
@@ -199,15 +222,10 @@ static __noinline void scope_resolve(const struct policy *p, __u32 type, struct 
 		}
 	}
 	scope->cgroup = id;
-	c = bpf_map_lookup_elem(&containers, &id);
-	if (c && c->slots[slot].revision == p->revision) {
-		scope->must = c->slots[slot].bits[type & (RULE_TYPES - 1)];
-		/* an element that was recycled under us has another cgroup */
-		if (*(volatile __u64 *)&c->cgroup == id) {
-			scope->state = SCOPE_KNOWN;
-			scope->may = scope->must;
-			return;
-		}
+	if (container_bits(p, type, id, &scope->must)) {
+		scope->state = SCOPE_KNOWN;
+		scope->may = scope->must;
+		return;
 	}
 	scope->state = SCOPE_UNKNOWN;
 	scope->must = p->tables[type & (RULE_TYPES - 1)].container_free;
