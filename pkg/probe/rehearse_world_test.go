@@ -262,49 +262,61 @@ func newStage(p *policy.Policy, rs *ruleset.Ruleset, failClosed bool) *stage {
 	return st
 }
 
-// subject is an operation that is near to what some selector asks for.
-func (w world) subject(st *stage, t policy.Type) ruleset.Subject {
+// deed is an operation, and the box in which it happens.
+type deed struct {
+	ruleset.Subject
+	box int // unknownBox for an unknown container
+}
+
+const unknownBox = -1
+
+// deed is an operation that is near to what some selector asks for.
+func (w world) deed(st *stage, t policy.Type) deed {
 	selectors := st.policy.Section(t).Selectors
 	s := &selectors[w.IntN(len(selectors))]
-	out := ruleset.Subject{Operation: pick(w, t.Operations()), FailClosed: st.failClosed}
+	out := deed{Subject: ruleset.Subject{Operation: pick(w, t.Operations()), FailClosed: st.failClosed}}
 	if len(s.Operations) > 0 && w.chance(85) {
 		out.Operation = pick(w, s.Operations)
 	}
 	w.contain(st, t, &out)
 	if t == policy.File {
 		out.Path = w.place(s.TargetFilePath)
+		out.Reads = w.chance(15)
 		out.OnVolume = w.chance(20)
 		out.OnVolumeFile = out.OnVolume && w.chance(50)
 		return out
 	}
 	out.Path = w.place(s.ProcessExecutable)
 	if len(s.ProcessName) > 0 && w.chance(85) {
-		out.Path.Name = w.path(nil) + "/" + pick(w, s.ProcessName)
+		out.Path.Name = clean(w.path(nil) + "/" + pick(w, s.ProcessName))
 		if w.chance(10) {
 			out.Path.Name += pick(w, []string{"x", "yz"})
 		}
 	}
 	out.Leader = w.place(s.SessionLeaderExecutable)
 	if len(s.SessionLeaderName) > 0 && w.chance(85) {
-		out.Leader.Name = w.path(nil) + "/" + pick(w, s.SessionLeaderName)
+		out.Leader.Name = clean(w.path(nil) + "/" + pick(w, s.SessionLeaderName))
 	}
 	out.UserID = pick(w, worldUsers)
 	if len(s.ProcessUserID) > 0 && w.chance(80) {
 		out.UserID = pick(w, s.ProcessUserID)
 	}
-	out.UserNames = st.userNames[out.UserID]
+	if !out.UserUnnamed {
+		out.UserNames = st.userNames[out.UserID]
+	}
 	out.Interactive = w.chance(50)
 	return out
 }
 
 // contain puts the operation into a container, one of five unknown.
-func (w world) contain(st *stage, t policy.Type, s *ruleset.Subject) {
+func (w world) contain(st *stage, t policy.Type, d *deed) {
 	if w.chance(20) {
-		s.ContainerMust, s.ContainerMay = st.rules.Tables[t].ContainerFree, ^uint64(0)
+		d.box, d.UserUnnamed = unknownBox, true
+		d.ContainerMust, d.ContainerMay = st.rules.Tables[t].ContainerFree, ^uint64(0)
 		return
 	}
-	scope := pick(w, st.scopes)[t]
-	s.ContainerMust, s.ContainerMay = scope, scope
+	d.box = w.IntN(len(boxes))
+	d.ContainerMust, d.ContainerMay = st.scopes[d.box][t], st.scopes[d.box][t]
 }
 
 // place is a path near one of the patterns; of five in a hundred nothing is known.

@@ -15,7 +15,7 @@ func Subject(rs *ruleset.Ruleset, c policy.Case) ruleset.Subject {
 	s := ruleset.Subject{
 		Operation: c.Operation, Path: ruleset.Place{Name: c.Path}, OnVolume: c.OnVolume, OnVolumeFile: c.OnVolumeFile,
 		Interactive: c.Interactive, UserID: c.UserID, Leader: ruleset.Place{Name: c.SessionLeader, Internal: c.SessionLeader == ""},
-		ContainerMust: rs.Tables[c.Type].ContainerFree, ContainerMay: all,
+		ContainerMust: rs.Tables[c.Type].ContainerFree, ContainerMay: all, UserUnnamed: c.Container.Unknown,
 	}
 	if c.UserName != "" {
 		s.UserNames = rs.NamedUsers([]container.User{{Name: c.UserName, ID: c.UserID}})[c.UserID]

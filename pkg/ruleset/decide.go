@@ -15,13 +15,15 @@ import (
 // must is always part of may.
 type Query struct {
 	Operation policy.Operation
+	// Reads says that an open for writing is one for reading too, and so openFile besides.
+	Reads bool
 	// OnVolume says that the file is on a volume mounted into the container, OnVolumeFile that it is itself such a
 	// mount.
 	OnVolume, OnVolumeFile bool
 	// ContainerMust and ContainerMay are about the conditions on the container: Scope twice for a known container,
 	// Table.ContainerFree and every bit for an unknown one.
 	ContainerMust, ContainerMay uint64
-	// PathMust and PathMay are about all other conditions: path, name and session.
+	// PathMust and PathMay are about all other conditions: path, name, user and session.
 	PathMust, PathMay uint64
 	// FailClosed blocks what may have to be blocked; otherwise only what certainly has to be is blocked.
 	FailClosed bool
@@ -70,6 +72,9 @@ func (t *Table) decide(match, exclude, blockMatch, blockExclude uint64) Decision
 // considered are the selectors that accept the operation and the kind of mount.
 func (t *Table) considered(q Query) uint64 {
 	set := t.Operations[q.Operation]
+	if q.Reads {
+		set |= t.Operations[policy.OpenFile]
+	}
 	if q.OnVolume {
 		set &^= t.IgnoreVolumeMounts
 	}

@@ -13,6 +13,8 @@ import (
 // Subject is one operation as the kernel knows it when it judges it.
 type Subject struct {
 	Operation policy.Operation
+	// Reads says that an open for writing is one for reading too, and so openFile besides.
+	Reads bool
 	// Path is the file; of exec the new image, of fork the parent's.
 	Path Place
 	// OnVolume says that the file is on a volume mounted into the container, OnVolumeFile that it is itself such a
@@ -20,9 +22,11 @@ type Subject struct {
 	OnVolume, OnVolumeFile bool
 	// Interactive says that the session has a terminal. This and all below is about processes only.
 	Interactive bool
-	// UserID is the effective user, UserNames the selectors whose processUserName names it.
-	UserID    uint32
-	UserNames uint64
+	// UserID is the effective user, UserNames the selectors whose processUserName names it. UserUnnamed says that its
+	// names are not known, as in an unknown container.
+	UserID      uint32
+	UserNames   uint64
+	UserUnnamed bool
 	// Leader is the image of the session's leader.
 	Leader Place
 	// ContainerMust and ContainerMay, and FailClosed, are those of Query.
@@ -44,19 +48,46 @@ func (r *Ruleset) Judge(t policy.Type, s Subject) Decision {
 	if t == policy.File && s.Path.Internal {
 		return Decision{}
 	}
+	if t == policy.Process {
+		s.named(&r.Tables[t])
+	}
+	return r.Decide(t, r.query(t, s))
+}
+
+// Possible are the selectors that match if their conditions on the container do: what is settled, with Fire, once an
+// unknown container is known.
+func (r *Ruleset) Possible(t policy.Type, s Subject) uint64 {
+	if t == policy.File && s.Path.Internal {
+		return 0
+	}
+	q := r.query(t, s)
+	return r.Tables[t].considered(q) & q.PathMay
+}
+
+func (r *Ruleset) query(t policy.Type, s Subject) Query {
 	must, may := r.placed(&s.Path, r.Tables[t].NoPath, func(path string) uint64 {
 		accept, _ := r.MatchPath(t, path)
 		return accept
 	})
 	if t == policy.Process {
-		mustLead, mayLead := r.actor(&s)
-		must &= mustLead
-		may &= mayLead
+		mustAct, mayAct := r.actor(&s)
+		must &= mustAct
+		may &= mayAct
 	}
-	return r.Decide(t, Query{
-		Operation: s.Operation, OnVolume: s.OnVolume, OnVolumeFile: s.OnVolumeFile,
+	return Query{
+		Operation: s.Operation, Reads: s.Reads, OnVolume: s.OnVolume, OnVolumeFile: s.OnVolumeFile,
 		ContainerMust: s.ContainerMust, ContainerMay: s.ContainerMay, PathMust: must, PathMay: may, FailClosed: s.FailClosed,
-	})
+	}
+}
+
+// named adds processUserName to the conditions on the container: it is known or unknown together with them.
+func (s *Subject) named(t *Table) {
+	if s.UserUnnamed {
+		s.ContainerMust &= t.NoUserName
+		return
+	}
+	s.ContainerMust &= t.NoUserName | s.UserNames
+	s.ContainerMay &= t.NoUserName | s.UserNames
 }
 
 // placed are the selectors whose condition on a path certainly holds, and those whose may; free are those without one.
@@ -78,7 +109,6 @@ func (r *Ruleset) actor(s *Subject) (must, may uint64) {
 	rest := t.NoName | r.MatchName(policy.Process, leaf(s.Path.Name))
 	rest &= t.NoLeaderName | r.MatchLeaderName(policy.Process, leaf(s.Leader.Name))
 	rest &= t.NoUserID | t.UserID(s.UserID)
-	rest &= t.NoUserName | s.UserNames
 	if s.Interactive {
 		rest &^= t.NotInteractive
 	} else {
