@@ -141,7 +141,7 @@ func (b *builder) paths(list []pattern, to *Starts) error {
 		return err
 	}
 	if len(globs) > 0 {
-		return b.spreadGlobs(to, mark, start, globs)
+		return b.spreadGlobs(to, mark, &tree, start, globs)
 	}
 	b.begin(&to[0], start)
 	return nil
@@ -384,4 +384,27 @@ func (t *trie) underneath(i int32) uint64 {
 		return t.nodes[c].below
 	}
 	return 0
+}
+
+// sizes returns how many nodes there are from each node on. A child stands after its parent in nodes.
+func (t *trie) sizes() []int {
+	sizes := make([]int, len(t.nodes))
+	for i := len(t.nodes) - 1; i >= 0; i-- {
+		sizes[i]++
+		for c := t.nodes[i].first; c != 0; c = t.nodes[c].next {
+			sizes[i] += sizes[c]
+		}
+	}
+	return sizes
+}
+
+// below is how many nodes begin with a text.
+func (t *trie) below(text string, sizes []int) int {
+	at := int32(0)
+	for i := range len(text) {
+		if at = t.child(at, text[i]); at == 0 {
+			return 0
+		}
+	}
+	return sizes[at]
 }

@@ -176,6 +176,7 @@ func TestUsesAndBlocks(t *testing.T) {
 		policy.CreateFile:       {false, false},
 		policy.ModifyFile:       {true, true},
 		policy.DeleteFile:       {true, false},
+		policy.OpenFile:         {false, false},
 	} {
 		require.Equal(t, want, [2]bool{r.Uses(policy.File, op), r.Blocks(policy.File, op)}, policy.File.OperationName(op))
 	}
@@ -240,4 +241,13 @@ func BenchmarkDecide(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestReadsAreNamed: a selector without operations never means openFile, and one that names it does.
+func TestReadsAreNamed(t *testing.T) {
+	r, err := Compile(&policy.Policy{File: &policy.Section{Selectors: []policy.Selector{
+		{Name: "any"}, {Name: "reads", Operations: []policy.Operation{policy.OpenFile}},
+	}}})
+	require.NoError(t, err)
+	require.Equal(t, [16]uint64{1, 1, 1, 1, 1, 2}, r.Tables[policy.File].Operations)
 }

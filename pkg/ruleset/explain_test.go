@@ -35,6 +35,13 @@ func TestHooks(t *testing.T) {
 			}},
 			[]string{"path_unlink", "path_rename"},
 		},
+		"reads": {
+			policy.Policy{File: &policy.Section{
+				Selectors: []policy.Selector{{Name: "a", Operations: []policy.Operation{policy.OpenFile}}},
+				Responses: []policy.Response{{Match: []string{"a"}, Actions: policy.Log}},
+			}},
+			[]string{"file_open"},
+		},
 		"processes that are only reported": {
 			policy.Policy{Process: &policy.Section{
 				Selectors: []policy.Selector{{Name: "a"}},

@@ -192,7 +192,7 @@ func TestMatchGlobs(t *testing.T) {
 				r, err := Compile(pathPolicy(selectors))
 				require.NoError(t, err)
 				var some []string
-				for range 60_000 / (60 + size.patterns) {
+				for range max(200, 30_000/(60+size.patterns)) {
 					s := selectors[c.IntN(len(selectors))]
 					some = append(some, c.instance(s.TargetFilePath[c.IntN(len(s.TargetFilePath))]))
 				}
@@ -253,10 +253,10 @@ var bombs = []struct {
 	too     int // many, 0 for none
 }{
 	{name: "two stars", few: 8, more: 16, too: 64, pattern: func(c corpus) string { return "/**/*" + c.word(1) + "*d" }},
-	{name: "many stars", few: 1, more: 4, too: 12, pattern: func(c corpus) string {
+	{name: "many stars", few: 1, too: 12, pattern: func(c corpus) string {
 		return "/**/*" + strings.Join(strings.Split(c.word(20), ""), "*") + "*"
 	}},
-	{name: "words", few: 2, more: 4, too: 16, pattern: func(c corpus) string {
+	{name: "words", few: 2, more: 4, pattern: func(c corpus) string {
 		return "/**/*" + c.word(8) + "*" + c.word(8) + "*/**/" + c.word(9) + "*"
 	}},
 	{name: "directories", few: 4, more: 8, pattern: func(c corpus) string {
@@ -335,7 +335,7 @@ func TestGlobsAreDeterministic(t *testing.T) {
 }
 
 func BenchmarkCompileGlobs(b *testing.B) {
-	for _, size := range []struct{ patterns, percent int }{{64, 10}, {256, 10}, {1024, 10}, {1024, 100}, {4096, 10}} {
+	for _, size := range []struct{ patterns, percent int }{{64, 10}, {256, 10}, {1024, 10}, {1024, 30}} {
 		b.Run(fmt.Sprintf("64 selectors, %d patterns, %d %% globs", size.patterns, size.percent), func(b *testing.B) {
 			p := pathPolicy(newCorpus(uint64(size.patterns)).wild(64, size.patterns, size.percent))
 			var r *Ruleset
@@ -346,7 +346,7 @@ func BenchmarkCompileGlobs(b *testing.B) {
 			}
 			b.ReportMetric(float64(len(r.Cells)), "cells")
 			b.ReportMetric(float64(len(r.Accept)), "sets")
-			b.ReportMetric(float64(MaxStarts-slices.Index(append(r.Tables[policy.File].PathStarts[:], 0), 0)), "unused-automata")
+			b.ReportMetric(float64(len(r.Tables[policy.File].automata()[0].starts)), "automata")
 		})
 	}
 }

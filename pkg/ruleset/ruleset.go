@@ -14,9 +14,11 @@
 // # Automata
 //
 // All paths of all selectors of a type are one automaton that reads a path from the container's root, byte by byte: a
-// slash and then the name, for each component. The root directory is the path "/". Another automaton per type reads the
-// last component of an executable's path, cut to 15 bytes. All four share one array of cells, one partition of the bytes
-// into classes and one list of accept sets.
+// slash and then the name, for each component. The root directory is the path "/". Where wildcards within paths would
+// make it too large there are up to four, which read the same path, and a selector accepts what any of them accepts for
+// it. Another automaton per type reads the last component of an executable's path, cut to 15 bytes; and for processes
+// there is the same once more for the executable of the session's leader. All of them share one array of cells, one
+// partition of the bytes into classes and one list of accept sets.
 //
 // A state is the index b of its row in Cells, never 0:
 //

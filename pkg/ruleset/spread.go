@@ -34,6 +34,7 @@ type spread struct {
 	// The automaton that is being made: where it begins on the side of the trie, the patterns that it holds, and those
 	// that it cannot.
 	trie    int32
+	tree    *trie // nil for none
 	held    []int32
 	product *product
 	left    []int32
@@ -42,8 +43,8 @@ type spread struct {
 
 // spreadGlobs adds the automata of a trie, whose states begin at mark, and of some patterns with globs. The earlier the
 // first wildcard of a pattern, the more it costs beside others, so such come last.
-func (b *builder) spreadGlobs(to *Starts, mark int, trie int32, globs []int32) error {
-	s := spread{b: b, to: to, left: globs}
+func (b *builder) spreadGlobs(to *Starts, mark int, tree *trie, trie int32, globs []int32) error {
+	s := spread{b: b, to: to, left: globs, tree: tree}
 	slices.SortStableFunc(s.left, func(x, y int32) int {
 		return strings.IndexByte(b.patterns[y].text, '*') - strings.IndexByte(b.patterns[x].text, '*')
 	})
@@ -54,7 +55,7 @@ func (b *builder) spreadGlobs(to *Starts, mark int, trie int32, globs []int32) e
 		if err := s.next(mark, trie); err != nil {
 			return err
 		}
-		mark, trie = len(b.states), none
+		mark, trie, s.tree = len(b.states), none, nil
 	}
 	return nil
 }
@@ -94,12 +95,31 @@ func (s *spread) join(list []int32, nothing int32) error {
 	if !errors.Is(err, errTooLarge) || len(list) == 1 && s.trie == nothing {
 		return s.refuse(list[0], err)
 	}
-	return s.grow(list, nothing)
+	return s.grow(s.light(list), nothing)
+}
+
+// light returns the patterns that do not repeat much of the trie: all of it that begins like a pattern, up to its first
+// wildcard, has to be told apart once more behind that. The others are left at once.
+func (s *spread) light(list []int32) []int32 {
+	if s.tree == nil {
+		return list
+	}
+	sizes := s.tree.sizes()
+	var light []int32
+	for _, i := range list {
+		prefix, _, _ := strings.Cut(s.b.patterns[i].text, "*")
+		if s.tree.below(prefix, sizes) > smallSize {
+			s.left = append(s.left, i)
+		} else {
+			light = append(light, i)
+		}
+	}
+	return light
 }
 
 // grow adds patterns to the automaton, in halves where they cost more there than alone.
 func (s *spread) grow(list []int32, nothing int32) error {
-	if s.full() {
+	if len(list) == 0 || s.full() {
 		s.left = append(s.left, list...)
 		return nil
 	}
