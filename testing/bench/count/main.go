@@ -38,11 +38,11 @@ func main() {
 	}
 }
 
-// An interrupt counts as part of the program that it hits, so the figure is the median of batches, most of which no
-// interrupt hits.
+// An interrupt counts as part of the program that it hits, and Go's runtime alone causes one every 20,000 instructions.
+// So the figure is that of the cheapest of many small batches, which none has hit.
 const (
-	batches = 9
-	batch   = 15
+	batches = 25
+	batch   = 5
 )
 
 // deeds are what the container does, and which rows that fills: the program behind each, without the prefix of its
@@ -127,7 +127,7 @@ func count(out io.Writer) error {
 		return fmt.Errorf("enable statistics: %w", err)
 	}
 	defer stats.Close()
-	p, err := probe.Open(probe.Options{TestDirs: []string{"/tmp"}})
+	p, err := probe.Open(probe.Options{TestDirs: []string{"/tmp"}, Only: probe.LSM})
 	if err != nil {
 		return err
 	}
@@ -181,10 +181,9 @@ func (s *scenario) count(p *probe.Probe, c *container, out io.Writer) error {
 			}
 		}
 		for _, r := range d.rows {
-			for _, name := range []string{r.program, "l_" + r.program, "m_" + r.program} {
+			for _, name := range []string{r.program, "l_" + r.program} {
 				if figures := runs[name]; len(figures) == batches {
-					slices.Sort(figures)
-					fmt.Fprintf(out, "%s\t%s\t%d\n", r.name, s.name, figures[batches/2])
+					fmt.Fprintf(out, "%s\t%s\t%d\n", r.name, s.name, slices.Min(figures))
 				}
 			}
 		}

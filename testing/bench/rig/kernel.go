@@ -5,7 +5,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -33,7 +32,8 @@ type kernel struct {
 	spec   *ebpf.CollectionSpec
 	coll   *ebpf.Collection
 	repeat map[string]uint32 // by configuration and variant
-	own    uint64
+	order  [4096]uint8       // in which the samples are taken
+	own    uint64            // cgroup of this process
 	files  []*os.File
 }
 
@@ -55,10 +55,6 @@ func load() (*kernel, error) {
 	spec.Maps[benchMapScratch].MaxEntries *= uint32(cpus)
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
-		var ve *ebpf.VerifierError
-		if errors.As(err, &ve) {
-			fmt.Fprintf(os.Stderr, "%+v\n", ve)
-		}
 		return nil, fmt.Errorf("load the programs: %w", err)
 	}
 	return &kernel{spec: spec, coll: coll, repeat: map[string]uint32{}}, nil
@@ -108,12 +104,11 @@ func (k *kernel) learnAll(single string) error {
 			return err
 		}
 	}
-	var order [4096]uint8
 	random := rand.New(rand.NewPCG(3, 4))
-	for i := range order {
-		order[i] = uint8(random.IntN(samples))
+	for i := range k.order {
+		k.order[i] = uint8(random.IntN(samples))
 	}
-	if err := k.coll.Variables[benchVarOrder].Set(order); err != nil {
+	if err := k.coll.Variables[benchVarOrder].Set(k.order); err != nil {
 		return err
 	}
 	if err := k.learn(single, os.O_RDONLY, samples); err != nil {

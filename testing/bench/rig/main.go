@@ -50,27 +50,9 @@ type configuration struct {
 }
 
 func run() error {
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return err
-	}
-	k, err := load()
+	k, all, err := prepare()
 	if err != nil {
 		return err
-	}
-	all, err := configurations()
-	if err != nil {
-		return err
-	}
-	if err := enterRoot(); err != nil {
-		return err
-	}
-	if err := k.learnAll(single); err != nil {
-		return err
-	}
-	for i := range all {
-		if err := all[i].prepare(k); err != nil {
-			return fmt.Errorf("prepare %s: %w", all[i].name, err)
-		}
 	}
 	if err := k.agree(all); err != nil {
 		return err
@@ -89,6 +71,33 @@ func run() error {
 		}
 	}
 	return in.Err()
+}
+
+// prepare loads the programs, and gives the calling thread a root with the files that they are about.
+func prepare() (*kernel, []configuration, error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, nil, err
+	}
+	k, err := load()
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := configurations()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := enterRoot(); err != nil {
+		return nil, nil, err
+	}
+	if err := k.learnAll(single); err != nil {
+		return nil, nil, err
+	}
+	for i := range all {
+		if err := all[i].prepare(k); err != nil {
+			return nil, nil, fmt.Errorf("prepare %s: %w", all[i].name, err)
+		}
+	}
+	return k, all, nil
 }
 
 func configurations() ([]configuration, error) {
