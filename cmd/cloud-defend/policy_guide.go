@@ -109,7 +109,7 @@ of process selectors:
   processExecutable       a path, as above
   processName             sh: the end of that path, at most 15 bytes
   processUserId           0: the effective user, a number
-  processUserName         root: by the node's user database
+  processUserName         root: by the container's own /etc/passwd
   sessionLeaderExecutable, sessionLeaderName   the same of the session's leader
   sessionLeaderInteractive: true   only where the session has a terminal
 
@@ -141,7 +141,7 @@ A case:
               or file, when it is mounted itself
   executable  of exec the new program, of fork the parent's
   user        of a process operation: the effective user id, 0 if not written
-  userName    the name that the node has for it
+  userName    the name that the container has for it
   sessionLeader   the path of the session leader's executable
   interactive true when the session has a terminal
   expect      selectors, actions or both, exactly: actions are those of all

@@ -24,7 +24,7 @@ type Case struct {
 	// OnVolume says that the file is on a volume mounted into the container, OnVolumeFile that it is itself such a
 	// mount. File only.
 	OnVolume, OnVolumeFile bool
-	// UserID is the effective user, UserName the name that the node has for it. Process only.
+	// UserID is the effective user, UserName the name that its container has for it. Process only.
 	UserID   uint32
 	UserName string
 	// SessionLeader is the path of the session leader's executable, empty where nothing is known of it. Process only.

@@ -197,8 +197,8 @@ var conditions = []condition{
 	},
 	{
 		key: "processUserName", types: ofProcess, ours: true, maxBytes: maxValue,
-		says: "The name that the node's user database has for the effective user id. The container's own /etc/passwd does not count, " +
-			"because whoever runs in the container may change it. No wildcards.",
+		says: "The name that the container's own /etc/passwd gives to the effective user id, as it is when the container gets known. " +
+			"Where it must hold against whoever may write that file, use processUserId. No wildcards.",
 		example: "root",
 		list:    func(s *Selector) *[]string { return &s.ProcessUserName },
 	},

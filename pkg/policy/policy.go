@@ -144,7 +144,7 @@ type Selector struct {
 	ProcessExecutable        []string // Process only
 	ProcessName              []string // Process only
 	ProcessUserID            []uint32 // Process only; effective user ids, of the initial user namespace
-	ProcessUserName          []string // Process only; names that the node's user database gives to such ids
+	ProcessUserName          []string // Process only; names that the container's own /etc/passwd gives to such ids
 	SessionLeaderName        []string // Process only
 	SessionLeaderExecutable  []string // Process only
 	SessionLeaderInteractive *bool    // Process only; nil is an absent condition
