@@ -91,8 +91,8 @@ func valuesOfKind(k kind, list ...string) *values {
 	return set
 }
 
-// mostGlobs is up to how many globs a value is compared with all of them.
-const mostGlobs = 256
+// mostGlobs is with how many globs a value is compared. Each comparison takes long beside a look-up.
+const mostGlobs = 32
 
 func (s *values) has(v string) bool { return s.count[v] > 0 }
 
@@ -140,6 +140,10 @@ func (s *values) above(path string) string {
 // place, and directories of any number only such. holds[j] is whether what was read of outer, from its end, matches the
 // components of inner from j on.
 func globCovers(outer, inner string) bool {
+	begin, _, _ := strings.Cut(outer, "*")
+	if !strings.HasPrefix(inner, begin) || !strings.HasSuffix(inner, outer[strings.LastIndexByte(outer, '*')+1:]) {
+		return false
+	}
 	parts, names := strings.Split(outer, "/")[1:], strings.Split(inner, "/")[1:]
 	holds := make([]bool, len(names)+1)
 	holds[len(names)] = true
