@@ -102,7 +102,7 @@ func pathDoubt(s string) string {
 			return fmt.Sprintf("%s never matches: paths are compared without %q", quote(s), component)
 		}
 	}
-	if i := strings.IndexAny(s, "?["); i >= 0 {
+	if i := strings.IndexAny(s, "?[{"); i >= 0 {
 		return fmt.Sprintf("%q stands for itself in %s: only * is a wildcard", s[i:i+1], quote(s))
 	}
 	return ""

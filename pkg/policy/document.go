@@ -11,6 +11,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -79,6 +80,9 @@ func (p *parser) unreadable(text []byte, err error) {
 	remedy := "look at the indentation, quotes, brackets and colons of this line and the one before it"
 	if bytes.ContainsRune(indent, '\t') {
 		remedy = "indent with spaces: YAML allows no tabs there"
+	}
+	if strings.Contains(err.Error(), "unknown anchor") {
+		remedy = "a value that begins with * has to stand in quotes"
 	}
 	p.faultAt(line, column, "", "this is not YAML: "+yamlPosition.ReplaceAllString(err.Error(), ""), remedy)
 }

@@ -193,15 +193,12 @@ func (s *section) plain() *Section {
 
 // unknownKey refuses a key and returns the valid one that was probably meant, so that it is not called missing too.
 func (p *parser) unknownKey(e entry, valid ...string) (meant string) {
-	if !p.full() {
-		meant = nearest(e.name, valid)
+	if p.full() {
+		p.more++
+		return ""
 	}
-	remedy := oneOf(valid)
-	if meant != "" {
-		remedy = didYouMean(meant)
-	}
-	p.fault(e.value.at, e.value.key, "unknown key", remedy)
-	return meant
+	p.fault(e.value.at, e.value.key, "unknown key", hint(e.name, valid))
+	return nearest(e.name, valid)
 }
 
 func without(list []string, word string) []string {

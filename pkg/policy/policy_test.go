@@ -435,6 +435,26 @@ func TestBrokenYAML(t *testing.T) {
 	}
 }
 
+// TestHints: what people write instead of the right thing, and what they are told to write.
+func TestHints(t *testing.T) {
+	for text, want := range map[string]string{
+		"{image: [nginx]}":             `did you mean "containerImageFullName" or "containerImageName" or "containerImageTag"?`,
+		"{path: [/etc]}":               `did you mean "targetFilePath"?`,
+		"{namespace: [a]}":             `did you mean "kubernetesNamespace"?`,
+		"{targetFilePath: /etc/*}":     "write it as a list: [/etc/*]",
+		`{targetFilePath: "*a"}`:       `write it as a list: ["*a"]`,
+		"{containerImageTag: 1.20}":    `write it as a list: ["1.20"]`,
+		"{containerImageTag: ~}":       "write a list of at least one value",
+		"{containerImageName: [*ng]}":  "a value that begins with * has to stand in quotes",
+		"{operation: createFile}":      "write it as a list: [createFile]",
+		"{operation: [create]}":        `did you mean "createExecutable" or "createFile"?`,
+		"{ignoreVolumeMounts: [true]}": "write true or false",
+	} {
+		_, _, err := Parse("p", []byte("file:\n  selectors:\n  - "+text+"\n"))
+		require.ErrorContains(t, err, want)
+	}
+}
+
 func TestNearest(t *testing.T) {
 	for word, want := range map[string]string{
 		"opration": "operation", "Operation": "operation", "operations": "operation", "naem": "name", "targetFile": "targetFilePath",

@@ -225,7 +225,7 @@ var messages = [][3]string{
 	{"match every file that a container writes", "A great many documents.", "Add `targetFilePath`."},
 	{"matches every file that a container reads", "A great many documents.", "Add `targetFilePath`."},
 	{"never matches", "No path of the kernel looks like this.", "Write the path without `.` and `..`."},
-	{"stands for itself", "`?` and `[` are no wildcards.", "Use `*`."},
+	{"stands for itself", "`?`, `[` and `{` are no wildcards.", "Use `*`."},
 	{"is no wildcard in", "This condition knows no wildcards.", "Write the values one by one."},
 	{"under a longer name", "A path such as `/usr/sbin*`.", "See [Older generations](#older-generations)."},
 	{"is not the id of a user", "No number, or too large.", "Write it in decimal."},

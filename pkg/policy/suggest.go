@@ -6,6 +6,7 @@ package policy
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -14,10 +15,19 @@ func hint(word string, valid []string) string {
 	if near := nearest(word, valid); near != "" {
 		return didYouMean(near)
 	}
+	if found := holding(word, valid); found != nil {
+		return didYouMean(found...)
+	}
 	return oneOf(valid)
 }
 
-func didYouMean(word string) string { return fmt.Sprintf("did you mean %q?", word) }
+func didYouMean(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = strconv.Quote(word)
+	}
+	return "did you mean " + strings.Join(quoted, " or ") + "?"
+}
 
 // oneOf lists the words that may stand in a place.
 func oneOf(valid []string) string {
@@ -28,6 +38,21 @@ func oneOf(valid []string) string {
 		return fmt.Sprintf("only %q is allowed here", valid[0])
 	}
 	return "allowed here: " + strings.Join(valid, ", ")
+}
+
+// holding returns the words of valid of which word is a part, as image is of containerImageName, if they are few.
+func holding(word string, valid []string) []string {
+	const least, most = 4, 5
+	var found []string
+	for _, v := range valid {
+		if len(word) >= least && strings.Contains(strings.ToLower(v), strings.ToLower(word)) {
+			found = append(found, v)
+		}
+	}
+	if len(found) > most {
+		return nil
+	}
+	return found
 }
 
 // nearest returns the word of valid that word was probably meant to be: the one that is fewest typing mistakes away,

@@ -104,10 +104,10 @@ func (p *parser) merged(v value, prefix string, known map[string]int) []entry {
 	return added
 }
 
-// elements reads a list that must not be empty unless mayBeEmpty says so.
+// elements reads a list, which may be empty.
 func (p *parser) elements(v value, remedy string) ([]value, bool) {
 	if kindOf(v.node) != isList {
-		p.wrongKind(v, isList, remedy)
+		p.wrongKind(v, isList, listed(v.node, remedy))
 		return nil, false
 	}
 	content := resolve(v.node).Content
@@ -116,6 +116,21 @@ func (p *parser) elements(v value, remedy string) ([]value, bool) {
 		list[i] = value{node: n, at: n, key: fmt.Sprintf("%s[%d]", v.key, i)}
 	}
 	return list, true
+}
+
+var plain = regexp.MustCompile(`^[\w./-][\w./ ,*:-]*$`)
+
+// listed shows how a single value is written as a list, which is what most people mean who forget the brackets.
+func listed(n *yaml.Node, remedy string) string {
+	const most = 60
+	n = resolve(n)
+	switch kind := kindOf(n); {
+	case n.Kind != yaml.ScalarNode || kind == isNothing || len(n.Value) > most:
+		return remedy
+	case kind == isText && !plain.MatchString(n.Value), kind != isText && !decimal.MatchString(n.Value):
+		return fmt.Sprintf("write it as a list: [%q]", n.Value)
+	}
+	return fmt.Sprintf("write it as a list: [%s]", n.Value)
 }
 
 // someElements reads a list of at least one element.
