@@ -26,8 +26,12 @@ type Need struct {
 }
 
 // Install installs the packages of those programs that the machine lacks, after it has shown which ones, why, and all
-// that apt will add for them. It does nothing and says nothing if all are there.
+// that apt will add for them. It says nothing if all are there. This process finds them by their names from then on,
+// in the folders of system programs too.
 func Install(ctx context.Context, log io.Writer, needs ...Need) error {
+	if err := findSystemPrograms(); err != nil {
+		return err
+	}
 	packages := missing(log, needs)
 	if len(packages) == 0 {
 		return nil
@@ -55,7 +59,7 @@ func Install(ctx context.Context, log io.Writer, needs ...Need) error {
 func missing(log io.Writer, needs []Need) []string {
 	var packages []string
 	for _, n := range needs {
-		if lookPath(n.Program) {
+		if installed(n.Program) {
 			continue
 		}
 		fmt.Fprintf(log, "missing: %s, which %s (Debian package %s)\n", n.Program, n.Why, n.Package)
@@ -64,21 +68,23 @@ func missing(log io.Writer, needs []Need) []string {
 	return packages
 }
 
-// lookPath also knows the folders of system programs, which are not in every user's PATH.
-func lookPath(program string) bool {
-	if _, err := exec.LookPath(program); err == nil {
-		return true
+// systemPrograms are folders that are not in every user's PATH, though anybody may run what is in them.
+const systemPrograms = "/usr/sbin:/sbin"
+
+func findSystemPrograms() error {
+	path := os.Getenv("PATH")
+	if strings.HasSuffix(path, systemPrograms) {
+		return nil
 	}
-	for _, dir := range []string{"", "/usr/sbin/", "/sbin/"} {
-		if path := dir + program; filepath.IsAbs(path) && exists(path) {
-			return true
-		}
-	}
-	return false
+	return os.Setenv("PATH", path+":"+systemPrograms)
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
+func installed(program string) bool {
+	if filepath.IsAbs(program) {
+		_, err := os.Stat(program)
+		return err == nil
+	}
+	_, err := exec.LookPath(program)
 	return err == nil
 }
 

@@ -5,6 +5,7 @@
 package debian
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,4 +29,13 @@ func TestMissing(t *testing.T) {
 	}))
 	require.Equal(t, "missing: no-such-program, which does nothing (Debian package none)\n"+
 		"missing: "+absent+", which explains (Debian package header-dev)\n", log.String())
+}
+
+// Whoever is not root finds mke2fs by its name too.
+func TestFindSystemPrograms(t *testing.T) {
+	t.Setenv("PATH", "/usr/bin:/bin")
+	for range 2 {
+		require.NoError(t, findSystemPrograms())
+		require.Equal(t, "/usr/bin:/bin:/usr/sbin:/sbin", os.Getenv("PATH"))
+	}
 }
