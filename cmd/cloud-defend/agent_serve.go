@@ -27,7 +27,7 @@ const (
 )
 
 type applier interface {
-	Apply(*ruleset.Ruleset) (revision uint32, err error)
+	Apply(*ruleset.Ruleset, pipeline.Origin) (revision uint32, err error)
 }
 
 // managed does what Elastic Agent wants. One goroutine runs it; only what
@@ -186,7 +186,7 @@ func (m *managed) enforce(in *unit.Input, rules *ruleset.Ruleset) []unit.Reason 
 	if err := m.start(); err != nil {
 		return []unit.Reason{kernelReason(err)}
 	}
-	if _, err := m.running.Apply(rules); err != nil {
+	if _, err := m.running.Apply(rules, pipeline.Origin{PolicyID: in.PolicyID, Revision: in.Revision}); err != nil {
 		return []unit.Reason{{Weight: unit.Rejected, Place: fmt.Sprintf("revision %d", in.Revision), Fault: err.Error()}}
 	}
 	m.mu.Lock()

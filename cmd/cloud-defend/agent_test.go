@@ -95,7 +95,7 @@ func (k *kernel) open(_ unit.Agent, _ settings.Values, out *sink, _ *slog.Logger
 	return k, nil
 }
 
-func (k *kernel) Apply(rs *ruleset.Ruleset) (uint32, error) {
+func (k *kernel) Apply(rs *ruleset.Ruleset, _ pipeline.Origin) (uint32, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.applied = append(k.applied, rs)

@@ -192,7 +192,7 @@ type watcher struct {
 
 // apply puts a ruleset in force and says so.
 func (w *watcher) apply(rs *ruleset.Ruleset) error {
-	revision, err := w.pipeline.Apply(rs)
+	revision, err := w.pipeline.Apply(rs, pipeline.Origin{})
 	if err != nil {
 		return err
 	}

@@ -39,9 +39,11 @@ const (
 
 // Config is what the pipeline is made of.
 type Config struct {
-	Agent  ecs.Agent
-	Output output.Output
-	Log    *slog.Logger
+	Agent ecs.Agent
+	// Namespace is that of the data streams, "default" when empty.
+	Namespace string
+	Output    output.Output
+	Log       *slog.Logger
 	// Proc and Cgroup are the host's mounts of these file systems.
 	Proc, Cgroup string
 }
@@ -100,7 +102,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		probe:      pr,
 		inventory:  container.New(container.Options{Cgroup: cfg.Cgroup}),
 		processes:  process.NewTable(process.Identity{BootID: facts.BootID, PIDNamespace: facts.PIDNamespace, BootTime: pr.BootTime()}),
-		builder:    ecs.NewBuilder(ecs.Static{Host: facts, Agent: cfg.Agent}),
+		builder:    ecs.NewBuilder(ecs.Static{Host: facts, Agent: cfg.Agent, Namespace: cfg.Namespace}),
 		settle:     settle.New(settleMax, settleAge),
 		output:     cfg.Output,
 		log:        cfg.Log,

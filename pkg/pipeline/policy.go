@@ -17,8 +17,8 @@ import (
 )
 
 // Apply puts a ruleset in force and returns its revision. On error the ruleset
-// before it stays in force.
-func (p *Pipeline) Apply(rs *ruleset.Ruleset) (revision uint32, err error) {
+// before it stays in force. Documents of what it judges name its origin.
+func (p *Pipeline) Apply(rs *ruleset.Ruleset, origin Origin) (revision uint32, err error) {
 	p.scope.Lock()
 	defer p.scope.Unlock()
 	scope := make(map[uint64]probe.Bits, len(p.containers))
@@ -27,7 +27,7 @@ func (p *Pipeline) Apply(rs *ruleset.Ruleset) (revision uint32, err error) {
 	}
 	// Named before it is in force: its first event may come at once.
 	p.mu.Lock()
-	p.rules.add(rs)
+	p.rules.add(rs, origin)
 	p.mu.Unlock()
 	revision, err = p.probe.Swap(rs, scope)
 	if err != nil {
@@ -68,6 +68,12 @@ func (p *Pipeline) rulesOf(ev *event.Event) *ruleset.Ruleset {
 	return p.rules.of[ev.Decision.Revision]
 }
 
+func (p *Pipeline) originOf(ev *event.Event) Origin {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rules.origin[ev.Decision.Revision]
+}
+
 func typeOf(ev *event.Event) policy.Type {
 	if ev.Kind == event.File {
 		return policy.File
@@ -103,6 +109,8 @@ func (p *Pipeline) match(ev *event.Event) (ecs.Match, bool) {
 	m := ecs.Match{Log: d.Log != 0, Alert: d.Alert != 0 || ev.Outcome == event.OutcomeRefused}
 	if rs := p.rulesOf(ev); rs != nil {
 		m.Selectors = rs.Names(typeOf(ev), d.Selectors)
+		origin := p.originOf(ev)
+		m.PolicyID, m.PolicyRevision = origin.PolicyID, origin.Revision
 	}
 	return m, m.Log || m.Alert
 }

@@ -12,26 +12,36 @@ import (
 	"github.com/elastic/cloud-defend/pkg/settle"
 )
 
+// Origin is where a ruleset comes from, as documents tell it. Without Fleet
+// there is none.
+type Origin struct {
+	PolicyID string // of the integration policy
+	Revision int64
+}
+
 // revisions are the rulesets by the number that events carry. An old one is
 // kept as long as there can be an event that it judged.
 type revisions struct {
 	current uint32
 	of      map[uint32]*ruleset.Ruleset
-	held    map[uint32]int // events that were received and not documented yet
+	origin  map[uint32]Origin // of those that are in of
+	held    map[uint32]int    // events that were received and not documented yet
 }
 
 // add makes a ruleset the newest revision.
-func (r *revisions) add(rs *ruleset.Ruleset) {
+func (r *revisions) add(rs *ruleset.Ruleset, origin Origin) {
 	if r.of == nil {
-		r.of, r.held = map[uint32]*ruleset.Ruleset{}, map[uint32]int{}
+		r.of, r.origin, r.held = map[uint32]*ruleset.Ruleset{}, map[uint32]Origin{}, map[uint32]int{}
 	}
 	r.current++
 	r.of[r.current] = rs
+	r.origin[r.current] = origin
 }
 
 // drop takes back the newest revision.
 func (r *revisions) drop() {
 	delete(r.of, r.current)
+	delete(r.origin, r.current)
 	r.current--
 }
 
@@ -55,6 +65,7 @@ func (r *revisions) retire(oldest uint32) {
 	maps.DeleteFunc(r.of, func(revision uint32, _ *ruleset.Ruleset) bool {
 		return revision < oldest && revision != r.current && r.held[revision] == 0
 	})
+	maps.DeleteFunc(r.origin, func(revision uint32, _ Origin) bool { return r.of[revision] == nil })
 }
 
 // retiring is what is known of the events that are still to be received.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 	"github.com/elastic/cloud-defend/pkg/settle"
@@ -21,7 +22,7 @@ func TestRevisionIsKeptWhileAnEventOfItIsHeld(t *testing.T) {
 	rulesets := map[uint32]*ruleset.Ruleset{}
 	for range 500 {
 		rs := &ruleset.Ruleset{}
-		p.rules.add(rs)
+		p.rules.add(rs, Origin{})
 		rulesets[p.rules.current] = rs
 		if p.rules.current == 7 {
 			for range 2 {
@@ -46,13 +47,27 @@ func TestRevisionIsKeptWhileAnEventOfItIsHeld(t *testing.T) {
 func TestRevisionIsDropped(t *testing.T) {
 	var r revisions
 	first := &ruleset.Ruleset{}
-	r.add(first)
+	r.add(first, Origin{})
 	for range 200 {
-		r.add(&ruleset.Ruleset{})
+		r.add(&ruleset.Ruleset{}, Origin{})
 		r.drop()
 	}
 	require.Equal(t, map[uint32]*ruleset.Ruleset{1: first}, r.of)
 	require.EqualValues(t, 1, r.current)
 	r.retire(2)
 	require.NotEmpty(t, r.of, "it is in force")
+}
+
+// A document names the integration policy that judged it, also when a newer one
+// is in force by then.
+func TestDocumentsNameTheirOrigin(t *testing.T) {
+	p := &Pipeline{}
+	p.rules.add(&ruleset.Ruleset{}, Origin{"fleet", 3})
+	p.rules.add(&ruleset.Ruleset{}, Origin{"fleet", 4})
+	m, _ := p.match(&event.Event{Decision: event.Decision{Revision: 1}})
+	require.Equal(t, ecs.Match{PolicyID: "fleet", PolicyRevision: 3}, m)
+	p.rules.retire(2)
+	require.Equal(t, map[uint32]Origin{2: {"fleet", 4}}, p.rules.origin)
+	p.rules.drop()
+	require.Empty(t, p.rules.origin)
 }
