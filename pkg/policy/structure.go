@@ -10,12 +10,13 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"gopkg.in/yaml.v3"
 )
 
 // Structure is a policy that somebody else has read already, as Elastic Agent does: a Value of map[string]any, []any,
-// string, float64, bool and nil, as of JSON, or of Go's integers. Name is what messages call it.
+// string, float64, bool and nil, as of JSON, or what yaml.v3 makes of a text. Name is what messages call it.
 type Structure struct {
 	Name  string
 	Value any
@@ -78,6 +79,13 @@ func (p *parser) node(value any, depth, most int) *yaml.Node {
 		for _, key := range slices.Sorted(maps.Keys(v)) {
 			n.Content = append(n.Content, p.node(key, depth+1, most), p.node(v[key], depth+1, most))
 		}
+	case map[any]any: // of a YAML map with a key that is no text
+		n.Kind, n.Tag = yaml.MappingNode, "!!map"
+		named := map[string]any{}
+		for key, item := range v {
+			named[fmt.Sprint(key)] = item
+		}
+		n.Content = p.node(named, depth, most).Content
 	case []any:
 		n.Kind, n.Tag = yaml.SequenceNode, "!!seq"
 		for _, item := range v {
@@ -99,6 +107,8 @@ func scalar(value any) (tag, text string) {
 		return "!!bool", strconv.FormatBool(v)
 	case int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
 		return "!!int", fmt.Sprint(v)
+	case time.Time:
+		return "!!timestamp", v.Format(time.DateOnly)
 	case float64:
 		return number(v)
 	case float32:

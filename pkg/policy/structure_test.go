@@ -131,6 +131,17 @@ func TestStructureNumbers(t *testing.T) {
 	require.Equal(t, `p: file.selectors[0] s: containerImageTag[0]: this must be text, and is a number; write it in quotes: "1.2"`, err.Error())
 }
 
+// TestStructureOfYAML: the same holds for what yaml.v3 makes of a text, without JSON between.
+func TestStructureOfYAML(t *testing.T) {
+	const text = "file: {selectors: [{name: s, 1: a, containerImageTag: [2026-01-01]}], responses: [{match: [s], actions: [log]}]}"
+	var structure any
+	require.NoError(t, yaml.Unmarshal([]byte(text), &structure))
+	_, wantWarnings, want := Parse("p", []byte(text))
+	_, warnings, err := ParseStructure("p", structure)
+	require.Error(t, err)
+	require.Equal(t, placeless(wantWarnings, want), placeless(warnings, err))
+}
+
 func TestStructureOfNothing(t *testing.T) {
 	for value, want := range map[any]string{
 		nil:    "p: the policy is empty; a policy is",
