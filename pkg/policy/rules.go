@@ -160,7 +160,7 @@ func (p *parser) unboundedBlocks(s *section) {
 				p.warn(r.block, r.key+": actions", fmt.Sprintf("selector %s blocks every path (%s)", name, everything), "containers may fail to start or to stop")
 			}
 		}
-		narrowed := slices.ContainsFunc(r.Exclude, func(name string) bool { return !s.find(name).boundless() })
+		narrowed := slices.ContainsFunc(r.Exclude, func(name string) bool { return s.find(name).narrows() })
 		if names := s.those(r.Match, (*selector).boundless); len(names) > 0 && !narrowed {
 			p.fault(r.block, r.key+": actions", "block without a place: no targetFilePath in "+strings.Join(names, ", "),
 				"add targetFilePath to each of them, or exclude a selector that has one")
@@ -224,6 +224,13 @@ func (s *selector) anywhere() bool {
 // selector was meant to select is not known, and its own fault is enough.
 func (s *selector) boundless() bool {
 	return s != nil && !s.broken && s.anywhere() && len(s.TargetFilePath) == 0
+}
+
+// narrows reports whether the selector, excluded, leaves some place to a response that blocks writing everywhere. One
+// that is about reading alone leaves none.
+func (s *selector) narrows() bool {
+	onlyReads := s.readsAnything() && !slices.ContainsFunc(s.Operations, func(op Operation) bool { return op != OpenFile })
+	return !s.boundless() && !onlyReads
 }
 
 func (s *selector) reads() bool { return slices.Contains(s.Operations, OpenFile) }
