@@ -17,8 +17,8 @@ import (
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 )
 
-// pairsPerPolicy balances the variety of policies against what compiling them takes.
-const pairsPerPolicy = 400
+// pairsPerPolicy balances the variety of policies against what compiling and publishing them takes.
+func pairsPerPolicy(pairs int) int { return min(max(400, pairs/5000), 4000) }
 
 // evaluator judges operations of one type under one policy.
 type evaluator func(t testing.TB, st *stage, typ policy.Type, deeds []deed) []verdict
@@ -78,7 +78,7 @@ func each(t testing.TB, seed uint64, pairs int, reference evaluator, do func(st 
 		st := newStage(p, rs, w.chance(30))
 		y.policies++
 		for _, typ := range policy.Types {
-			deeds := make([]deed, pairsPerPolicy/len(policy.Types))
+			deeds := make([]deed, pairsPerPolicy(pairs)/len(policy.Types))
 			for i := range deeds {
 				deeds[i] = w.deed(st, typ)
 			}
@@ -102,7 +102,7 @@ func each(t testing.TB, seed uint64, pairs int, reference evaluator, do func(st 
 // agree holds the Go evaluator against another one on random pairs, and requires that every branch of a verdict was
 // taken and a fair share of the pairs fired something.
 func agree(t testing.TB, pairs int, reference evaluator, by string) {
-	branches := map[string]int{}
+	branches, every := map[string]int{}, max(4, pairs/50_000)
 	y := each(t, 1, pairs, reference, func(st *stage, typ policy.Type, deeds []deed, want []verdict) {
 		probes := newBranches(st)
 		for i := range deeds {
@@ -111,7 +111,7 @@ func agree(t testing.TB, pairs int, reference evaluator, by string) {
 			if got != want[i] {
 				explainDifference(t, st, typ, s, got, want[i])
 			}
-			probes.count(branches, typ, s, got.Decision, i%4 == 0)
+			probes.count(branches, typ, s, got.Decision, i%every == 0)
 		}
 	})
 	y.branches = branches
