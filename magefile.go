@@ -73,9 +73,12 @@ func finish(tally suite.Tally, err error) error {
 	return nil
 }
 
-// Bench measures what evaluation costs on this machine and prints ratios. BASE names a revision to compare with. It
-// needs root and Linux 6.2.
+// Bench measures what evaluation costs on this machine and prints ratios. BASE names a revision to compare with; UPDATE=1
+// puts the figures into docs/performance.md. It needs root and Linux 6.2.
 func Bench(ctx context.Context) error {
+	if os.Getenv("UPDATE") != "" {
+		return bench.Update(ctx, ".", os.Stdout)
+	}
 	return bench.Run(ctx, ".", os.Getenv("BASE"), os.Stdout)
 }
 

@@ -21,12 +21,13 @@ func TestKernelRig(t *testing.T) {
 	runtime.LockOSThread() // and never unlock it: the thread's mount namespace is another one now
 	k, all, err := prepare()
 	require.NoError(t, err)
+	corpus := workload.Corpus(samples)
 	for i := range all {
 		c := &all[i]
 		require.NoError(t, k.enter(c))
 		var want uint64
 		for _, at := range k.order {
-			accept, _ := c.rules.MatchPath(policy.File, workload.Corpus(samples)[at])
+			accept, _ := c.rules.MatchPath(policy.File, corpus[at])
 			want += accept
 		}
 		for _, matcher := range []string{"match_automaton", "match_fixed", "match_rolling"} {
