@@ -181,24 +181,26 @@ func (k *kernel) enter(c *configuration) error {
 	return nil
 }
 
-// agree makes sure that what is compared finds the same.
+// agree makes sure that what is compared finds what the Go evaluator finds.
 func (k *kernel) agree(all []configuration) error {
+	corpus := workload.Corpus(samples)
 	for i := range all {
 		c := &all[i]
 		if err := k.enter(c); err != nil {
 			return err
 		}
-		_, automaton, err := k.repeated("match_automaton", 4096)
-		if err != nil {
-			return err
+		var want uint64
+		for _, at := range k.order {
+			accept, _ := c.rules.MatchPath(policy.File, corpus[at])
+			want += accept
 		}
-		for _, rival := range []string{"match_fixed", "match_rolling"} {
-			_, found, err := k.repeated(rival, 4096)
+		for _, matcher := range []string{"match_automaton", "match_fixed", "match_rolling"} {
+			_, found, err := k.repeated(matcher, uint32(len(k.order)))
 			if err != nil {
 				return err
 			}
-			if found != automaton {
-				return fmt.Errorf("compare with %d patterns: %s finds %#x, the automaton %#x", len(c.patterns), rival, found, automaton)
+			if found != want {
+				return fmt.Errorf("match with %d patterns: %s finds %#x in all, want %#x", len(c.patterns), matcher, found, want)
 			}
 		}
 	}
@@ -228,13 +230,17 @@ func (k *kernel) round(all []configuration) (map[string]float64, error) {
 
 // userSpace measures what happens before a policy is in force. The last configuration is in force before and after.
 func (k *kernel) userSpace(last *configuration) (map[string]float64, error) {
-	patterns := workload.Patterns(1024)
-	start := time.Now()
-	rs, err := compile(patterns)
-	if err != nil {
-		return nil, err
+	patterns, took := workload.Patterns(1024), time.Hour
+	var rs *ruleset.Ruleset
+	for range 3 { // and the best of them, as a shared machine interrupts something this long
+		start := time.Now()
+		var err error
+		if rs, err = compile(patterns); err != nil {
+			return nil, err
+		}
+		took = min(took, time.Since(start))
 	}
-	compiled := time.Now()
+	start := time.Now()
 	m, err := k.policyMap(rs)
 	if err != nil {
 		return nil, err
@@ -244,8 +250,8 @@ func (k *kernel) userSpace(last *configuration) (map[string]float64, error) {
 		return nil, err
 	}
 	return map[string]float64{
-		"user/compile": float64(compiled.Sub(start)),
-		"user/swap":    float64(time.Since(compiled)),
+		"user/compile": float64(took),
+		"user/swap":    float64(time.Since(start)),
 		"user/memory":  float64(m.ValueSize()),
 	}, k.enter(last)
 }
