@@ -23,7 +23,7 @@ var (
 		/usr/lib/locale/C.utf8 /usr/libexec /usr/local/bin /usr/local/lib/node_modules /usr/share/doc
 		/usr/share/zoneinfo/Europe /usr/share/ca-certificates/mozilla /var/lib/postgresql/data/base /var/lib/dpkg/info
 		/var/lib/redis /var/log /var/log/nginx /var/cache/apt/archives /var/spool/cron/crontabs /var/tmp /opt/app
-		/opt/java/lib/server /srv/www/html /srv/git /home/app /home/app/.ssh /home/app/.cache /root /root/.ssh /tmp
+		/opt/java/lib/server /srv/www/html /srv/git /home/app /home/app/.ssh /home/app/.config /root /root/.ssh /tmp
 		/run /run/secrets/kubernetes.io/serviceaccount /run/lock /dev/shm /app /app/dist /app/node_modules
 		/data/db/journal /mnt/uploads`)
 	words = strings.Fields(`access admin agent apache api archive auth backup base cache cert client cluster common config
