@@ -8,38 +8,7 @@
 #ifndef CLOUD_DEFEND_KERNEL_H
 #define CLOUD_DEFEND_KERNEL_H
 
-typedef unsigned char __u8;
-typedef unsigned short __u16;
-typedef short __s16;
-typedef unsigned int __u32;
-typedef int __s32;
-typedef unsigned long long __u64;
-typedef long long __s64;
-typedef __u16 __be16;
-typedef __u32 __be32;
-typedef __u32 __wsum;
-typedef __u64 u64;
-typedef unsigned short umode_t;
-typedef unsigned int fmode_t;
-typedef _Bool bool;
-
-enum { false, true };
-
-/* include/uapi/linux/bpf.h: an interface, its numbers never change. */
-enum bpf_map_type {
-	BPF_MAP_TYPE_HASH = 1,
-	BPF_MAP_TYPE_ARRAY = 2,
-	BPF_MAP_TYPE_LRU_HASH = 9,
-	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
-	BPF_MAP_TYPE_RINGBUF = 27,
-};
-
-enum {
-	BPF_ANY = 0,
-	BPF_F_NO_PREALLOC = 1,
-	BPF_F_MMAPABLE = 1 << 10,
-	BPF_RB_PROD_POS = 3,
-};
+#include "uapi.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -230,20 +199,5 @@ struct pt_regs___arm64 {
 };
 
 #pragma clang attribute pop
-
-#define PF_KTHREAD 0x00200000
-#define CLONE_THREAD 0x00010000
-#define S_IFMT 00170000
-#define S_IFREG 0100000
-#define S_IFIFO 0010000
-#define S_IFCHR 0020000
-#define S_IFDIR 0040000
-#define EPERM 1
-#define O_CREAT 0100
-#define O_TRUNC 01000
-#define __O_TMPFILE 020000000
-#define FMODE_WRITE 0x2
-#define FMODE_CREATED 0x100000
-#define RENAME_EXCHANGE 2
 
 #endif
