@@ -19,8 +19,6 @@ struct sample {
 	__u32 pad;
 };
 
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym; /* 6.2 */
-
 struct files_struct___bench;
 
 struct fdtable___bench {
@@ -59,22 +57,22 @@ struct turn {
 	__u64 sum;
 };
 
-#define VARIANT(name, result)                                         \
-	static long c_##name(__u32 i, struct turn *turn)              \
-	{                                                             \
-		turn->sum += (result);                                \
-		return 0;                                             \
-	}                                                             \
-	SEC("raw_tp")                                                 \
-	int v_##name(void *ctx)                                       \
-	{                                                             \
-		struct turn turn = {};                                \
-		__u64 start = bpf_ktime_get_ns();                     \
-                                                                      \
-		bpf_loop(repeat, c_##name, &turn, 0);                 \
-		took = bpf_ktime_get_ns() - start;                    \
-		sum = turn.sum;                                       \
-		return 0;                                             \
+#define VARIANT(name, result)                            \
+	static long c_##name(__u32 i, struct turn *turn) \
+	{                                                \
+		turn->sum += (result);                   \
+		return 0;                                \
+	}                                                \
+	SEC("raw_tp")                                    \
+	int v_##name(void *ctx)                          \
+	{                                                \
+		struct turn turn = {};                   \
+		__u64 start = bpf_ktime_get_ns();        \
+                                                         \
+		bpf_loop(repeat, c_##name, &turn, 0);    \
+		took = bpf_ktime_get_ns() - start;       \
+		sum = turn.sum;                          \
+		return 0;                                \
 	}
 
 static __always_inline struct sample *sample_at(__u32 i)
@@ -209,7 +207,7 @@ VARIANT(open_write, on_open(as_file(written)))
 static __always_inline __u64 part_claim(void)
 {
 	__u32 index;
-	struct scratch *s = scratch_claim(&index);
+	struct scratch *s = scratch_claim(&index, (void *)bpf_get_current_task());
 
 	if (!s)
 		return 1;
@@ -250,8 +248,8 @@ static __always_inline __u64 part_fire(void)
 
 	if (!s || !p)
 		return 1;
-	s->revision = p->revision;
-	return rules_fire(SLOT, RULES_FILE, 0, 0);
+	rules_fire(s, p, &p->tables[RULES_FILE], ~0ULL, ~0ULL);
+	return s->record.log;
 }
 VARIANT(part_fire, part_fire())
 
@@ -288,9 +286,7 @@ static __always_inline __u64 match_automaton(__u32 i)
 	if (!s || !p || !put_names(i, s))
 		return 0;
 	s->revision = p->revision;
-	s->state = p->tables[RULES_FILE].path_start;
-	automaton_path(s, p, SLOT);
-	return automaton_accept(p, s->state);
+	return automata_path(s, p, p->tables[RULES_FILE].path_starts, SLOT);
 }
 VARIANT(match_automaton, match_automaton(i))
 

@@ -15,7 +15,7 @@ static __always_inline int cgroup_report(struct cgroup *cgrp, const char *path, 
 	/* on v1, only the hierarchy that carries the containers */
 	if (BPF_CORE_READ(cgrp, root) != BPF_CORE_READ(own, root))
 		return 0;
-	s = scratch_claim(&index);
+	s = scratch_claim(&index, task);
 	if (!s) {
 		count(COUNT_LOST_EVENTS);
 		return 0;

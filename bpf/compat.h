@@ -5,6 +5,38 @@
 #define CLOUD_DEFEND_COMPAT_H
 
 /*
+ * 6.2 (a35b9af4ec2c) can take any address for a kernel type and read fields by
+ * plain loads, which survive a bad address as a copy does. It costs nothing,
+ * a copy costs a call: LOAD is for what every judged operation reads.
+ */
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+#define LOAD(ptr, field)                                                                         \
+	({                                                                                       \
+		typeof(ptr) ptr_ = (ptr);                                                        \
+		typeof(ptr_->field) value_;                                                      \
+		if (bpf_rdonly_cast)                                                             \
+			value_ = ((typeof(ptr_))bpf_rdonly_cast(ptr_,                            \
+								bpf_core_type_id_kernel(*ptr_))) \
+					 ->field;                                                \
+		else                                                                             \
+			bpf_core_read(&value_, sizeof(value_), &ptr_->field);                    \
+		value_;                                                                          \
+	})
+
+/*
+ * Eight bytes at an address that is a multiple of eight, so that all of them
+ * are in one page; only where LOAD loads. Any type serves that begins with an
+ * integer of this size.
+ */
+static __always_inline __u64 load_word(__u64 address)
+{
+	return ((struct qstr *)bpf_rdonly_cast((void *)address,
+					       bpf_core_type_id_kernel(struct qstr)))
+		->hash_len;
+}
+
+/*
  * 6.15 (633488947ef6) renamed kernfs_node.parent to __parent, because readers
  * must use RCU. Every program here runs inside an RCU read section.
  */

@@ -10,44 +10,26 @@
 #define NO_OPERATION MAX_OPERATIONS
 #define REFUSE_BLIND (~0U) /* for the index of a scratch slot */
 
-volatile struct selftest canary;
+/* One operation on one file, or on two for a rename or a link. */
+struct request {
+	__u32 type, hook, action;
+	__u32 operation, from_operation; /* NO_OPERATION: that end is not judged */
+	__u32 also; /* what the operation is besides; NO_OPERATION: nothing */
+	__u32 mode;
+	bool quiet; /* report a refusal only */
+	struct vfsmount *mnt, *from_mnt;
+	struct dentry *dentry, *from_dentry;
+};
 
 /*
- * Whether this call is the self-test's. Attaching proves nothing: without BPF
- * LSM in the kernel's list, an lsm/ program attaches and never runs.
- */
-static __always_inline bool canary_sings(__u32 hook)
-{
-	struct task_struct *task;
-	struct record *r;
-
-	if (!canary.tid || canary.hook != hook)
-		return false;
-	task = (void *)bpf_get_current_task();
-	if (canary.tid != (__u32)bpf_get_current_pid_tgid() &&
-	    !(hook == HOOK_BPRM_CHECK && BPF_CORE_READ(task, real_parent, tgid) == canary.tgid))
-		return false;
-	scope_learn_host();
-	canary.seen |= 1U << hook;
-	r = bpf_ringbuf_reserve(&alerts, sizeof(*r), 0);
-	if (r) {
-		__builtin_memset(r, 0, sizeof(*r));
-		r->size = sizeof(*r);
-		r->kind = KIND_CANARY;
-		r->hook = hook;
-		bpf_ringbuf_submit(r, 0);
-	}
-	return true;
-}
-
-/*
- * Evaluates one path, aimed at by walk_start, and one operation on it. Adds
+ * Judges the path that was climbed last, and one or two operations on it. Adds
  * what fires to the record.
  */
-__noinline int path_evaluate(__u32 index, __u32 type, __u32 operation)
+__noinline int path_judge(__u32 index, __u32 type, __u32 operation, __u32 also)
 {
 	volatile struct scratch *s = scratch_at(index);
 	struct policy *p = policy_current();
+	struct path_terms terms;
 	struct ruletable *t;
 	__u64 may, must;
 	__u32 flags;
@@ -58,68 +40,59 @@ __noinline int path_evaluate(__u32 index, __u32 type, __u32 operation)
 		s->stale = 1;
 		return 0;
 	}
-	path_climb(index);
-	if (s->path_flags & PATH_DETACHED)
-		s->path_flags |= type == RULES_PROCESS && is_runtime_image((void *)s->first_mount) ?
-					 PATH_FOREIGN :
-					 PATH_UNRESOLVED;
 	flags = s->path_flags;
 	if (type == RULES_FILE && (flags & PATH_INTERNAL))
 		return 0;
 	t = &p->tables[type & (RULE_TYPES - 1)];
 	may = t->operations[operation & (MAX_OPERATIONS - 1)];
+	if (also < MAX_OPERATIONS)
+		may |= t->operations[also];
 	if (flags & PATH_VOLUME)
 		may &= ~t->ignore_volumes;
 	if (flags & PATH_VOLUME_FILE)
 		may &= ~t->ignore_volume_files;
-	may &= s->interactive ? ~t->not_interactive : ~t->interactive;
-	if (may & ~t->no_name) {
-		s->state = t->name_start;
-		automaton_component(index, 0, 15);
-		may &= automaton_accept(p, s->state) | t->no_name;
-	}
-	must = may;
-	if (flags & PATH_UNRESOLVED) {
+	may &= s->who_may;
+	if (flags & PATH_UNRESOLVED)
 		count(COUNT_UNRESOLVED);
-		must &= t->no_path;
-	} else if (flags & PATH_INTERNAL) { /* no path, so none that a selector names */
-		may &= t->no_path;
-		must = may;
-	} else if (may & s->may & ~t->no_path) {
-		s->state = t->path_start;
-		automaton_path(s, p, index);
-		may &= automaton_accept(p, s->state) | t->no_path;
-		must = may;
-	} else {
-		may &= t->no_path;
-		must = may;
-	}
-	return rules_fire(index, type, must, may);
+	terms.starts = t->path_starts;
+	terms.name_start = t->name_start;
+	terms.no_path = t->no_path;
+	terms.no_name = t->no_name;
+	terms.in_scope = s->may;
+	may = path_match(s, p, &terms, index, may, &must);
+	rules_fire(s, p, t, must & s->who_must, may);
+	return 0;
 }
 
-/* One operation on one file, or on two for a rename or a link. */
-struct request {
-	__u32 type, hook, action;
-	__u32 operation, from_operation; /* NO_OPERATION: that end is not judged */
-	__u32 mode;
-	bool quiet; /* report a refusal only */
-	struct vfsmount *mnt, *from_mnt;
-	struct dentry *dentry, *from_dentry;
-};
+/*
+ * Evaluates one path, aimed at by walk_start, and one or two operations on it.
+ * Adds what fires to the record.
+ */
+static __always_inline void path_evaluate(struct scratch *s, __u32 index, const struct request *q,
+					  __u32 operation, __u32 also)
+{
+	path_climb(index);
+	if (*(volatile __u32 *)&s->path_flags & PATH_DETACHED)
+		s->path_flags |=
+			q->type == RULES_PROCESS && is_runtime_image((void *)s->first_mount) ?
+				PATH_FOREIGN :
+				PATH_UNRESOLVED;
+	path_judge(index, q->type, operation, also);
+}
 
 static __always_inline void request_evaluate(struct scratch *s, __u32 index,
 					     const struct request *q)
 {
 	if (q->operation != NO_OPERATION) {
 		walk_start(s, q->mnt, q->dentry);
-		path_evaluate(index, q->type, q->operation);
+		path_evaluate(s, index, q, q->operation, q->also);
 	}
 	if (q->from_operation != NO_OPERATION) {
 		__u64 may = s->record.may;
 
 		s->record.may = 0;
 		walk_start(s, q->from_mnt, q->from_dentry);
-		path_evaluate(index, q->type, q->from_operation);
+		path_evaluate(s, index, q, q->from_operation, NO_OPERATION);
 		s->record.may_from = s->record.may;
 		s->record.may = may;
 	}
@@ -133,6 +106,8 @@ static __always_inline __u64 request_selectors(const struct ruletable *t, const 
 		selectors |= t->operations[q->operation & (MAX_OPERATIONS - 1)];
 	if (q->from_operation != NO_OPERATION)
 		selectors |= t->operations[q->from_operation & (MAX_OPERATIONS - 1)];
+	if (q->also != NO_OPERATION)
+		selectors |= t->operations[q->also & (MAX_OPERATIONS - 1)];
 	return selectors & t->any_match;
 }
 
@@ -151,47 +126,40 @@ static __always_inline bool may_block(const struct ruletable *t, __u64 selectors
 }
 
 /*
- * Claims scratch memory and judges the request. NULL: nothing fired, or no slot
- * was free; then *index is REFUSE_BLIND if a response could refuse the operation,
- * whose path nobody knows: who fills the slots is the attacker's choice. The
- * policy can change once between the steps, never twice: a swap waits for
- * every program that began before it.
+ * Judges a request in scratch memory. The policy can change once between the
+ * steps, never twice: a swap waits for every program that began before it.
  */
-static __noinline struct scratch *decide(const struct request *q, __u32 *index)
+static __noinline struct scratch *decide_scoped(const struct request *q, __u32 *index,
+						struct scope *scope)
 {
-	struct scope scope;
+	struct task_struct *task = (void *)scope->task;
 	struct scratch *s;
 	struct policy *p;
-	__u64 selectors;
 
-	*index = 0;
 	for (int attempt = 0; attempt < 2; attempt++) {
 		p = policy_current();
 		if (!p)
 			return 0;
-		selectors = request_selectors(&p->tables[q->type & (RULE_TYPES - 1)], q);
-		if (!selectors)
-			return 0;
-		scope_resolve(p, q->type, &scope);
-		if (scope.state == SCOPE_HOST || !(selectors & scope.may))
-			return 0;
-		s = scratch_claim(index);
+		if (p->revision != scope->revision)
+			scope_anew(p, q->type, scope);
+		s = scratch_claim(index, task);
 		if (!s) {
-			if (may_block(&p->tables[q->type & (RULE_TYPES - 1)],
-				      selectors & scope.must)) {
+			const struct ruletable *t = &p->tables[q->type & (RULE_TYPES - 1)];
+
+			if (may_block(t, request_selectors(t, q) & scope->must)) {
 				count(COUNT_BLIND);
 				*index = REFUSE_BLIND;
 			}
 			return 0;
 		}
-		s->must = scope.must;
-		s->may = scope.may;
+		s->must = scope->must;
+		s->may = scope->may;
 		s->revision = p->revision;
-		s->stale = 0;
-		s->interactive = task_interactive((void *)bpf_get_current_task());
-		s->record.scope = scope.state;
-		s->record.scope_cgroup = scope.cgroup;
+		s->record.scope = scope->state;
+		s->record.scope_cgroup = scope->cgroup;
 		s->record.revision = p->revision;
+		if (q->type == RULES_PROCESS)
+			subject_judge(s, *index, p);
 		request_evaluate(s, *index, q);
 		if (!s->stale) {
 			if (record_fired(s))
@@ -204,6 +172,39 @@ static __noinline struct scratch *decide(const struct request *q, __u32 *index)
 	}
 	return 0;
 }
+
+/*
+ * What a request comes to: scratch memory with the verdict where something
+ * fired, else NULL. With NULL, *index is REFUSE_BLIND if no scratch memory was
+ * to be had and a response could refuse the operation, whose path nobody knows:
+ * who fills the memory is the attacker's choice. What most operations need, to
+ * be of no interest, is inline.
+ */
+static __always_inline struct scratch *decide(const struct request *q, __u32 *index)
+{
+	struct policy *p = policy_current();
+	struct scope scope;
+	__u64 selectors;
+
+	*index = 0;
+	if (!p)
+		return 0;
+	selectors = request_selectors(&p->tables[q->type & (RULE_TYPES - 1)], q);
+	if (!selectors)
+		return 0;
+	scope_resolve(p, q->type, &scope);
+	if (scope.state == SCOPE_HOST || !(selectors & scope.may))
+		return 0;
+	return decide_scoped(q, index, &scope);
+}
+
+/* What was refused, by [revision & 1][type][response]. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * RULE_TYPES * MAX_RESPONSES);
+	__type(key, __u32);
+	__type(value, __u64);
+} denials SEC(".maps");
 
 /* Counts a refusal, by response and in all. */
 static __always_inline void denials_count(__u32 revision, __u32 type, __u64 blocks)
@@ -235,14 +236,6 @@ static __always_inline bool decide_refuse(struct scratch *s)
 	}
 	s->record.outcome = OUTCOME_REFUSED;
 	return true;
-}
-
-/* The running image of a task, NULL for a kernel thread. */
-static __always_inline struct file *task_exe(struct task_struct *task)
-{
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-
-	return mm ? BPF_CORE_READ(mm, exe_file) : 0;
 }
 
 #endif

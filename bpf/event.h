@@ -18,19 +18,22 @@ struct scratch {
 	__u32 stale; /* the policy changed during the walk */
 
 	/* path.h: where the walk is, and what it passed */
+	__u64 namespace; /* struct mnt_namespace of the acting task */
 	__u64 dentry, mount, mount_root;
 	__u64 first_mount, top_mount;
 	__u32 depth; /* of names */
 	__u32 length; /* of the path in bytes */
 	__u32 path_flags;
 	__u32 next; /* one above the name to go on with, on the way down */
+	__u32 at; /* bytes of that name that the automaton has read */
 	__u32 state; /* of the automaton */
 	__u32 left; /* path_append: bytes still to come */
 
-	/* rules.h: the container's selector bits, certain and possible */
+	/* rules.h: the selectors that the container satisfies, certainly and possibly */
 	__u64 must, may;
+	__u64 who_must, who_may; /* and those that the user and the session satisfy */
 	__u32 revision;
-	__u32 interactive;
+	__u32 pad;
 
 	__u32 used; /* bytes of data */
 
@@ -87,9 +90,11 @@ static __always_inline struct scratch *scratch_at(__u32 index)
  * Claims a slot of this processor, or returns NULL when four tasks are inside
  * an evaluation on it. On kernels without atomic exchange (5.10) the loader
  * replaces the exchange by 0: there, these programs are not preempted.
+ * The slot is ready for an operation of the task.
  */
-static __always_inline struct scratch *scratch_claim(__u32 *index)
+static __always_inline struct scratch *scratch_claim(__u32 *index, struct task_struct *task)
 {
+	struct nsproxy *proxy = LOAD(task, nsproxy);
 	__u32 base = bpf_get_smp_processor_id() * SCRATCH_SLOTS;
 	struct scratch *s;
 
@@ -101,6 +106,9 @@ static __always_inline struct scratch *scratch_claim(__u32 *index)
 		if (__sync_val_compare_and_swap(&s->busy, 0, 1) == 0) {
 			__builtin_memset(&s->record, 0, sizeof(s->record));
 			s->used = 0;
+			s->stale = 0;
+			s->who_must = s->who_may = ~0ULL;
+			s->namespace = (__u64)LOAD(proxy, mnt_ns);
 			return s;
 		}
 	}

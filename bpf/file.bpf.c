@@ -1,61 +1,14 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 
 /*
- * Operations on files: creation, open for writing, truncation, mode change,
- * rename, link and removal, each before it happens. Reading is not seen. A
- * write is seen where its descriptor is opened, not at each write(2).
+ * Operations on files: creation, open, truncation, mode change, rename, link
+ * and removal, each before it happens. Opens for reading are judged only where
+ * a policy asks for them. Reads and writes are seen where their descriptor is
+ * opened, not at each read(2) or write(2).
  */
 
-static __always_inline bool is_executable(umode_t mode)
-{
-	return (mode & S_IFMT) == S_IFREG && (mode & 0111);
-}
-
-static __always_inline __u32 op_create(umode_t mode)
-{
-	return is_executable(mode) ? OP_CREATE_EXECUTABLE : OP_CREATE;
-}
-
-static __always_inline __u32 op_modify(umode_t mode)
-{
-	return is_executable(mode) ? OP_MODIFY_EXECUTABLE : OP_MODIFY;
-}
-
-/*
- * Read by copy: 6.12's verifier takes the inode of a dentry for non-NULL and
- * drops the test that tells a negative dentry.
- */
-static __always_inline struct inode *dentry_inode(struct dentry *dentry)
-{
-	return BPF_CORE_READ(dentry, d_inode);
-}
-
-static __always_inline umode_t inode_mode(struct inode *inode)
-{
-	return inode ? BPF_CORE_READ(inode, i_mode) : 0;
-}
-
-/*
- * Pipes, terminals and the devices that swallow or give bytes without keeping
- * any are no files to modify, though every shell opens them for writing, and
- * runc a pipe in each container that it starts.
- */
-static __always_inline bool is_stream(struct inode *inode)
-{
-	umode_t type = inode_mode(inode) & S_IFMT;
-	__u32 rdev, major, minor;
-
-	if (type == S_IFIFO)
-		return true;
-	if (type != S_IFCHR)
-		return false;
-	rdev = BPF_CORE_READ(inode, i_rdev);
-	major = rdev >> 20;
-	minor = rdev & 0xfffff;
-	if (major == 1) /* null, zero, full, random, urandom */
-		return minor == 3 || minor == 5 || minor == 7 || minor == 8 || minor == 9;
-	return major == 4 || major == 5 || (major >= 136 && major <= 143);
-}
+/* Whether some selector in use asks for opens for reading. */
+volatile __u32 judge_reads;
 
 /* Sends the record of a request that fired. Returns what the hook returns. */
 static __noinline int file_report(struct scratch *s, __u32 index, const struct request *q,
@@ -119,6 +72,7 @@ static __always_inline int on_mknod(const struct path *dir, struct dentry *dentr
 		.hook = HOOK_PATH_MKNOD,
 		.action = ACTION_CREATION,
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
 		.mnt = BPF_CORE_READ(dir, mnt),
 		.dentry = dentry,
 	};
@@ -134,47 +88,76 @@ static __always_inline int on_mknod(const struct path *dir, struct dentry *dentr
 }
 
 /*
- * file_open: every open(2) of an existing file, after the kernel's own
- * permission checks, before the caller has the descriptor.
+ * Opens for reading are none of a policy's business unless it says so. Running
+ * a file opens it too, but that is judged as an exec.
  */
-static __always_inline int on_open(struct file *file)
+static __always_inline __u32 open_reads(fmode_t mode, umode_t type)
 {
-	fmode_t mode = BPF_CORE_READ(file, f_mode);
-	unsigned int flags = BPF_CORE_READ(file, f_flags);
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	return judge_reads & is_set(mode & FMODE_READ) & ~is_set(mode & FMODE_EXEC) &
+	       is_set((type & S_IFMT) ^ S_IFDIR);
+}
+
+static __always_inline int open_judge(struct file *file, fmode_t mode, unsigned int flags)
+{
+	struct inode *inode = file->f_inode;
 	struct request q = {
 		.type = RULES_FILE,
 		.hook = HOOK_FILE_OPEN,
 		.action = ACTION_OPEN,
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
+		.mnt = file->f_path.mnt,
+		.dentry = file->f_path.dentry,
 	};
+	__u32 reads;
 	int ret;
 
-	if (canary_sings(HOOK_FILE_OPEN))
-		return -EPERM;
-	if (!(mode & FMODE_WRITE) && !(flags & O_CREAT))
-		return 0;
-	q.mnt = BPF_CORE_READ(file, f_path.mnt);
-	q.dentry = BPF_CORE_READ(file, f_path.dentry);
 	/*
 	 * Until 6.5 an overlay opens the file of a layer under the path that
 	 * the caller used; the caller's own open was judged.
 	 */
-	if (inode != dentry_inode(q.dentry))
+	if (inode != LOAD(q.dentry, d_inode))
 		return 0;
-	if (mode & FMODE_CREATED) {
-		creation_settle(OUTCOME_SUCCESS);
-		return 0; /* path_mknod judged it */
+	if (flags & O_CREAT) {
+		bool created = mode & FMODE_CREATED;
+
+		creation_settle(created ? OUTCOME_SUCCESS : OUTCOME_VOID);
+		if (created)
+			return 0; /* path_mknod judged it */
 	}
-	creation_settle(OUTCOME_VOID);
-	if (!(mode & FMODE_WRITE) || (flags & __O_TMPFILE) || is_stream(inode))
+	q.mode = LOAD(inode, i_mode);
+	if ((flags & __O_TMPFILE) || is_stream(inode, q.mode))
 		return 0;
-	q.mode = inode_mode(inode);
-	q.operation = op_modify(q.mode);
+	reads = open_reads(mode, q.mode);
+	if (mode & FMODE_WRITE) {
+		q.operation = op_modify(q.mode);
+		q.also -= (NO_OPERATION - OP_OPEN) * reads;
+	} else if (reads) {
+		q.operation = OP_OPEN;
+		q.action = ACTION_ACCESS;
+	} else {
+		return 0;
+	}
 	ret = file_decide(&q, 0);
-	if (!ret && (flags & O_TRUNC))
+	if (!ret && (flags & O_TRUNC) && (mode & FMODE_WRITE))
 		truncation_expect(inode);
 	return ret;
+}
+
+/*
+ * file_open: every open(2) of an existing file, after the kernel's own
+ * permission checks, before the caller has the descriptor.
+ */
+static __always_inline int on_open(struct file *file)
+{
+	fmode_t mode = file->f_mode;
+	unsigned int flags = file->f_flags;
+
+	if (!(mode & FMODE_WRITE) && !(flags & O_CREAT) && !judge_reads)
+		return 0;
+	if (canary_sings(HOOK_FILE_OPEN))
+		return -EPERM;
+	return open_judge(file, mode, flags);
 }
 
 static __always_inline int truncate_decide(__u32 hook, const struct path *path)
@@ -186,6 +169,7 @@ static __always_inline int truncate_decide(__u32 hook, const struct path *path)
 		.hook = hook,
 		.action = ACTION_MODIFICATION,
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
 		.mnt = BPF_CORE_READ(path, mnt),
 		.dentry = dentry,
 		.mode = inode_mode(inode),
@@ -226,6 +210,7 @@ static __always_inline int on_chmod(const struct path *path, umode_t mode)
 		.hook = HOOK_PATH_CHMOD,
 		.action = ACTION_MODIFICATION,
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
 		.mnt = BPF_CORE_READ(path, mnt),
 		.dentry = dentry,
 	};
@@ -257,6 +242,7 @@ static __always_inline int on_rename(const struct path *old_dir, struct dentry *
 		.hook = HOOK_PATH_RENAME,
 		.action = ACTION_RENAME,
 		.from_operation = OP_DELETE,
+		.also = NO_OPERATION,
 		.mode = mode,
 		.mnt = BPF_CORE_READ(new_dir, mnt),
 		.dentry = new,
@@ -285,6 +271,7 @@ static __always_inline int on_link(struct dentry *old, const struct path *new_di
 		.action = ACTION_LINK,
 		.operation = op_create(mode),
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
 		.mode = mode,
 		.mnt = BPF_CORE_READ(new_dir, mnt),
 		.dentry = new,
@@ -305,6 +292,7 @@ static __always_inline int on_unlink(const struct path *dir, struct dentry *dent
 		.action = ACTION_DELETION,
 		.operation = OP_DELETE,
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
 		.mode = inode_mode(dentry_inode(dentry)),
 		.mnt = BPF_CORE_READ(dir, mnt),
 		.dentry = dentry,

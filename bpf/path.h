@@ -26,7 +26,7 @@ static __always_inline struct mount *mount_of(struct vfsmount *mnt)
 static __always_inline void walk_enter_mount(struct scratch *s, struct mount *m)
 {
 	s->mount = (__u64)m;
-	s->mount_root = (__u64)BPF_CORE_READ(m, mnt.mnt_root);
+	s->mount_root = (__u64)LOAD(m, mnt.mnt_root);
 }
 
 /* Aims the next path_climb at a file. */
@@ -74,15 +74,14 @@ static __always_inline bool is_system_mount(struct scratch *s, struct mount *m)
  */
 static __always_inline bool is_internal_mount(struct mount *m)
 {
-	return (__u64)BPF_CORE_READ(m, mnt_ns) >= (__u64)-4095LL;
+	return (__u64)LOAD(m, mnt_ns) >= (__u64)-4095LL;
 }
 
 /* The walk ended at a mount that is its own parent: which namespace is it in? */
 static __always_inline void walk_end(volatile struct scratch *s, struct mount *end)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	struct mount *first = (void *)s->first_mount;
-	__u64 ns = (__u64)BPF_CORE_READ(end, mnt_ns);
+	__u64 ns = (__u64)LOAD(end, mnt_ns);
 	struct inode *inode;
 
 	if (is_internal_mount(end)) {
@@ -93,7 +92,7 @@ static __always_inline void walk_end(volatile struct scratch *s, struct mount *e
 		s->path_flags |= PATH_DETACHED;
 		return;
 	}
-	if (ns != (__u64)BPF_CORE_READ(task, nsproxy, mnt_ns))
+	if (ns != s->namespace)
 		s->path_flags |= PATH_FOREIGN;
 	if (s->first_mount == s->top_mount || is_system_mount((void *)s, first))
 		return;
@@ -110,25 +109,44 @@ static __always_inline void walk_end(volatile struct scratch *s, struct mount *e
  */
 #define STRIDE 64
 
+/* A dentry's way up, and its own name. */
+struct rung {
+	struct dentry *parent;
+	struct qstr name;
+};
+
+static __always_inline void rung_read(struct dentry *dentry, struct rung *r)
+{
+	/* d_parent and d_name are neighbours since 2.6.38: one copy where loads are not to be had */
+	if (!bpf_rdonly_cast && bpf_core_field_offset(struct dentry, d_name) -
+						bpf_core_field_offset(struct dentry, d_parent) ==
+					sizeof(void *)) {
+		bpf_probe_read_kernel(r, sizeof(*r),
+				      (void *)dentry +
+					      bpf_core_field_offset(struct dentry, d_parent));
+		return;
+	}
+	r->parent = LOAD(dentry, d_parent);
+	r->name.hash_len = LOAD(dentry, d_name.hash_len);
+	r->name.name = LOAD(dentry, d_name.name);
+}
+
 /* One step up. Returns 1 at the end of the walk. */
 static __always_inline int climb_step(volatile struct scratch *s)
 {
 	struct dentry *dentry = (void *)s->dentry;
-	struct {
-		struct dentry *parent;
-		struct qstr name;
-	} link;
 	struct mount *m, *above;
+	struct rung rung;
 	__u32 depth, len;
 
 	if ((__u64)dentry == s->mount_root) {
 		m = (void *)s->mount;
-		above = BPF_CORE_READ(m, mnt_parent);
+		above = LOAD(m, mnt_parent);
 		if (above == m) {
 			walk_end(s, m);
 			return 1;
 		}
-		s->dentry = (__u64)BPF_CORE_READ(m, mnt_mountpoint);
+		s->dentry = (__u64)LOAD(m, mnt_mountpoint);
 		walk_enter_mount((void *)s, above);
 		/*
 		 * A mount that covers the very root of the one below continues
@@ -138,27 +156,16 @@ static __always_inline int climb_step(volatile struct scratch *s)
 			s->top_mount = (__u64)above;
 		return 0;
 	}
-	/* d_parent and d_name are neighbours since 2.6.38: one read. */
-	if (bpf_core_field_offset(struct dentry, d_name) -
-		    bpf_core_field_offset(struct dentry, d_parent) ==
-	    sizeof(void *)) {
-		bpf_probe_read_kernel(&link, sizeof(link),
-				      (void *)dentry +
-					      bpf_core_field_offset(struct dentry, d_parent));
-	} else {
-		link.parent = BPF_CORE_READ(dentry, d_parent);
-		link.name.hash_len = BPF_CORE_READ(dentry, d_name.hash_len);
-		link.name.name = BPF_CORE_READ(dentry, d_name.name);
-	}
 	depth = s->depth;
 	if (depth < MAX_COMPONENTS) {
-		len = (link.name.hash_len >> 32) & 0xff;
+		rung_read(dentry, &rung);
+		len = (rung.name.hash_len >> 32) & 0xff;
 		s->names[depth & (MAX_COMPONENTS - 1)] =
-			((__u64)link.name.name & ~NAME_TOP) | (__u64)len << 56;
+			((__u64)rung.name.name & ~NAME_TOP) | (__u64)len << 56;
 		s->depth = depth + 1;
 		s->length += len + 1;
-		s->dentry = (__u64)link.parent;
-		if (link.parent != dentry)
+		s->dentry = (__u64)rung.parent;
+		if (rung.parent != dentry)
 			return 0;
 	}
 	/*
@@ -190,14 +197,17 @@ __noinline int path_climb_stride(__u32 index)
  */
 __noinline int path_climb(__u32 index)
 {
-	volatile struct scratch *s;
+	volatile struct scratch *s = scratch_at(index);
 
+	if (!s)
+		return 0;
+	for (__u32 i = 0; i < STRIDE; i++) /* most paths end here, without another call */
+		if (climb_step(s))
+			return 0;
 	for (__u32 i = 0; i < (MAX_COMPONENTS + MAX_MOUNTS) / STRIDE; i++)
 		if (path_climb_stride(index))
 			return 0;
-	s = scratch_at(index);
-	if (s)
-		s->path_flags |= PATH_UNRESOLVED;
+	s->path_flags |= PATH_UNRESOLVED;
 	return 0;
 }
 

@@ -9,13 +9,19 @@
 #include <bpf/bpf_core_read.h>
 
 #include "types.h"
+#include "policy.h"
 #include "compat.h"
 #include "event.h"
 #include "path.h"
 #include "pathstring.h"
+#include "automaton.h"
 #include "rules.h"
+#include "root.h"
 #include "cgroup.h"
+#include "canary.h"
+#include "inode.h"
 #include "task.h"
+#include "subject.h"
 #include "decide.h"
 #include "open.h"
 #include "hook.h"
@@ -23,6 +29,7 @@
 #include "file.bpf.c"
 #include "process.bpf.c"
 #include "cgroup.bpf.c"
+#include "rehearse.bpf.c"
 
 /* clang leaves out of BTF what only C names; Go names these too. */
 #define FOR_GO(type, name) const type *btf_##name __attribute__((unused))

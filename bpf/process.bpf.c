@@ -93,6 +93,7 @@ static __always_inline int on_fork(struct task_struct *child, unsigned long flag
 		.action = ACTION_FORK,
 		.operation = OP_FORK,
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
 	};
 	struct scratch *s = 0;
 	struct policy *p;
@@ -123,6 +124,7 @@ static __always_inline int on_exec(struct linux_binprm *bprm)
 		.action = ACTION_EXEC,
 		.operation = OP_EXEC,
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
 		.mode = inode_mode(BPF_CORE_READ(file, f_inode)),
 	};
 	struct scratch *s = 0;
@@ -162,7 +164,7 @@ static __always_inline struct scratch *lifecycle_begin(struct request *q, struct
 		s->record.block = 0;
 		return s;
 	}
-	s = scratch_claim(index);
+	s = scratch_claim(index, (void *)bpf_get_current_task());
 	if (s) {
 		struct scope scope = {};
 		struct policy *p = policy_current();
@@ -201,6 +203,7 @@ int BPF_PROG(t_fork, struct task_struct *parent, struct task_struct *child)
 		.action = ACTION_FORK,
 		.operation = OP_FORK,
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
 	};
 	struct scratch *s;
 	__u32 index;
@@ -264,6 +267,7 @@ int BPF_PROG(t_exec, struct task_struct *task)
 		.action = ACTION_EXEC,
 		.operation = OP_EXEC,
 		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
 	};
 	struct fs_struct *fs;
 	struct scratch *s;
@@ -300,7 +304,7 @@ static __noinline int process_end(struct task_struct *task)
 
 	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
 		return 0;
-	s = scratch_claim(&index);
+	s = scratch_claim(&index, task);
 	if (!s) {
 		count(COUNT_LOST_EVENTS);
 		return 0;

@@ -1,155 +1,39 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 
-/*
- * The policy in force and its verdict. A policy is one map value behind the
- * only slot of an array of maps. A program takes every datum of an event from
- * one value; the functions here look the value up anew, because they cannot be
- * handed a pointer, and give up on another revision than the caller's.
- */
+/* From a path to the selectors that it satisfies, and on to the responses. */
 #ifndef CLOUD_DEFEND_RULES_H
 #define CLOUD_DEFEND_RULES_H
 
-/* Named here because clang leaves a type that only an inner map names unsized. */
-const struct policy *btf_policy __attribute__((unused));
-
-struct policy_map {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__type(key, __u32);
-	__type(value, struct policy);
+/* The conditions that ask for one path: of the file, or of the session leader's executable. */
+struct path_terms {
+	const __u32 *starts; /* of automata */
+	__u32 name_start;
+	__u64 no_path, no_name; /* selectors that do not ask */
+	__u64 in_scope; /* selectors worth the reading */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__array(values, struct policy_map);
-} policies SEC(".maps");
-
-/* What was refused, by [revision & 1][type][response]. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2 * RULE_TYPES * MAX_RESPONSES);
-	__type(key, __u32);
-	__type(value, __u64);
-} denials SEC(".maps");
-
-static __always_inline struct policy *policy_current(void)
-{
-	__u32 zero = 0;
-	void *map = bpf_map_lookup_elem(&policies, &zero);
-
-	return map ? bpf_map_lookup_elem(map, &zero) : 0;
-}
-
-#define CELL_TAG 0xff
-#define CELL_SKIP (1U << 30)
-#define CELL_SINK (1U << 31)
-
 /*
- * One step of the automaton: the cell of the transition, whose flags speak of
- * the state that it leads to. Class 0 is every byte that no pattern names; it
- * and every class without a cell of its own take the row's default.
+ * Which selectors of may the path that was climbed last satisfies. A path that
+ * has not been resolved might be any, so must loses what asks for one.
  */
-static __always_inline __u32 automaton_step(const struct policy *p, __u32 state, __u8 byte)
+static __always_inline __u64 path_match(volatile struct scratch *s, const struct policy *p,
+					const struct path_terms *terms, __u32 index, __u64 may,
+					__u64 *must)
 {
-	__u32 class = p->classes[byte];
-	__u32 cell = 0;
-
-	if (class) {
-		cell = p->cells[(state + 2 + class) & (MAX_CELLS - 1)];
-		if ((cell & CELL_TAG) == class)
-			return cell;
+	if (may & ~terms->no_name)
+		may &= automaton_name(s, p, terms->name_start) | terms->no_name;
+	*must = may;
+	if (s->path_flags & PATH_UNRESOLVED) {
+		*must &= terms->no_path;
+		return may;
 	}
-	return p->cells[state & (MAX_CELLS - 1)];
-}
-
-static __always_inline __u32 cell_state(__u32 cell)
-{
-	return cell >> 8 & (MAX_CELLS - 1);
-}
-
-static __always_inline __u64 automaton_accept(const struct policy *p, __u32 state)
-{
-	__u32 id = p->cells[(state + 1) & (MAX_CELLS - 1)] >> 8;
-
-	return p->accept[id & (MAX_ACCEPT - 1)];
-}
-
-/*
- * Feeds "/" and the name of one component, or the first limit bytes of the
- * name alone when limit is not 0. Returns 1 when no further byte can change
- * the result.
- */
-__noinline int automaton_component(__u32 index, __u32 component, __u32 limit)
-{
-	volatile struct scratch *s = scratch_at(index);
-	struct policy *p = policy_current();
-	__u32 cell, len;
-	__u64 name;
-
-	if (!s)
-		return 1;
-	if (!p || p->revision != s->revision) {
-		s->stale = 1;
-		return 1;
-	}
-	name = s->names[component & (MAX_COMPONENTS - 1)];
-	len = name >> 56;
-	bpf_probe_read_kernel((void *)s->name, len & 0xff, (void *)(name | NAME_TOP));
-	if (!limit) {
-		cell = automaton_step(p, s->state, '/');
-		s->state = cell_state(cell);
-		if (cell & CELL_SINK)
-			return 1;
-	} else if (len > limit) {
-		len = limit;
-	}
-	for (__u32 i = 0; i < 256; i++) {
-		if (i >= len)
-			break;
-		cell = automaton_step(p, s->state, s->name[i]);
-		s->state = cell_state(cell);
-		if (cell & CELL_SINK)
-			return 1;
-		if (cell & CELL_SKIP)
-			break;
-	}
-	return 0;
-}
-
-/* Feeds the names from s->next down to the leaf. Returns 1 when done. */
-__noinline int automaton_stride(__u32 index)
-{
-	volatile struct scratch *s = scratch_at(index);
-	__u32 next;
-
-	if (!s)
-		return 1;
-	for (__u32 i = 0; i < STRIDE; i++) {
-		next = s->next;
-		if (!next)
-			return 1;
-		s->next = next - 1;
-		if (automaton_component(index, next - 1, 0))
-			return 1;
-	}
-	return 0;
-}
-
-/* Runs the automaton from the root down over the path that was climbed last. */
-static __always_inline void automaton_path(volatile struct scratch *s, const struct policy *p,
-					   __u32 index)
-{
-	s->next = s->depth;
-	if (!s->depth) {
-		s->state = cell_state(automaton_step(p, s->state, '/'));
-		return;
-	}
-	for (__u32 i = 0; i < MAX_COMPONENTS / STRIDE; i++)
-		if (automaton_stride(index))
-			break;
+	/* an internal path is none that a selector names */
+	if (!(s->path_flags & PATH_INTERNAL) && (may & terms->in_scope & ~terms->no_path))
+		may &= automata_path(s, p, terms->starts, index) | terms->no_path;
+	else
+		may &= terms->no_path;
+	*must = may;
+	return may;
 }
 
 /*
@@ -161,38 +45,34 @@ static __always_inline void automaton_path(volatile struct scratch *s, const str
  * closed); but of the path it takes what is possible, because the depth of a
  * path is the attacker's choice.
  */
-__noinline int rules_fire(__u32 index, __u32 type, __u64 path_must, __u64 path_may)
+static __always_inline void rules_fire(volatile struct scratch *s, const struct policy *p,
+				       const struct ruletable *t, __u64 path_must, __u64 path_may)
 {
-	volatile struct scratch *s = scratch_at(index);
-	struct policy *p = policy_current();
-	__u64 match, exclude, match_block, exclude_block, bit;
-	struct ruletable *t;
+	__u64 match, exclude, match_block, exclude_block, hits, fires;
+	__u64 fired = 0, blocked = 0, selectors = 0;
 
-	if (!s)
-		return 0;
-	if (!p || p->revision != s->revision) {
-		s->stale = 1;
-		return 0;
-	}
-	t = &p->tables[type & (RULE_TYPES - 1)];
 	match = s->may & path_may;
 	exclude = s->must & path_must;
 	match_block = p->fail_closed ? match : s->must & path_may;
 	exclude_block = p->fail_closed ? exclude : s->may & path_must;
 	s->record.may |= path_may;
+	if (!(match & t->any_match))
+		return;
 	for (__u32 r = 0; r < MAX_RESPONSES; r++) {
 		if (r >= t->responses)
 			break;
-		bit = 1ULL << r;
-		if ((t->match[r] & match) && !(t->exclude[r] & exclude)) {
-			s->record.selectors |= t->match[r] & match;
-			s->record.log |= t->log & bit;
-			s->record.alert |= t->alert & bit;
-		}
-		if ((t->match[r] & match_block) && !(t->exclude[r] & exclude_block))
-			s->record.block |= t->block & bit;
+		hits = t->match[r] & match;
+		fires = is_set(hits) & ~is_set(t->exclude[r] & exclude);
+		selectors |= hits & -fires;
+		fired |= fires << r;
+		blocked |=
+			(is_set(t->match[r] & match_block) & ~is_set(t->exclude[r] & exclude_block))
+			<< r;
 	}
-	return 0;
+	s->record.selectors |= selectors;
+	s->record.log |= t->log & fired;
+	s->record.alert |= t->alert & fired;
+	s->record.block |= t->block & blocked;
 }
 
 #endif

@@ -71,4 +71,12 @@ static __always_inline bool task_interactive(struct task_struct *task)
 	return BPF_CORE_READ(signal, tty) != 0;
 }
 
+/* The running image of a task, NULL for a kernel thread. */
+static __always_inline struct file *task_exe(struct task_struct *task)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+
+	return mm ? BPF_CORE_READ(mm, exe_file) : 0;
+}
+
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 
 /*
- * Everything that both sides of the ring and of the maps see. Go's view is
- * generated from here; widths are fixed and padding is written out, so that
- * the layout depends on no target.
+ * Everything that both sides of the ring and of the maps see, with policy.h.
+ * Go's view is generated from here; widths are fixed and padding is written
+ * out, so that the layout depends on no target.
  */
 #ifndef CLOUD_DEFEND_TYPES_H
 #define CLOUD_DEFEND_TYPES_H
@@ -16,61 +16,15 @@ enum limits {
 	MAX_OPERATIONS = 16,
 	MAX_ACCEPT = 8192,
 	MAX_CELLS = 1 << 18,
+	MAX_AUTOMATA = 4, /* for one kind of path */
+	MAX_USERS = 256, /* user ids that a policy names */
 	MAX_COMPONENTS = 2048, /* of one path; a power of two */
 	MAX_PATH = 4096, /* bytes of one path in a record */
 	MAX_DATA = 16384, /* where a string of a record may begin */
 	MAX_ARGS = 8192, /* bytes of argv in a record */
 	SCRATCH_SLOTS = 4, /* per processor */
-};
-
-enum rule_type { RULES_FILE, RULES_PROCESS, RULE_TYPES };
-
-/* Operations, numbered per type as in package policy. */
-enum file_op { OP_CREATE_EXECUTABLE, OP_MODIFY_EXECUTABLE, OP_CREATE, OP_MODIFY, OP_DELETE };
-enum process_op { OP_FORK, OP_EXEC };
-
-/*
- * One type's rules of one revision. Bit s of a selector word is selector s,
- * bit r of a response word is response r.
- */
-struct ruletable {
-	__u32 path_start; /* automaton states; 0: no selector has the condition */
-	__u32 name_start;
-	__u32 responses;
-	__u32 pad;
-	__u64 operations[MAX_OPERATIONS];
-	__u64 any_match;
-	__u64 no_path, no_name;
-	__u64 ignore_volumes, ignore_volume_files;
-	__u64 interactive, not_interactive;
-	__u64 container_free;
-	__u64 match[MAX_RESPONSES];
-	__u64 exclude[MAX_RESPONSES];
-	__u64 log, alert, block;
-};
-
-/* A whole policy. Written once before it is published, never after. */
-struct policy {
-	__u32 revision;
-	__u32 slot; /* of struct container, revision & 1 */
-	__u32 fail_closed;
-	__u32 pad;
-	struct ruletable tables[RULE_TYPES];
-	__u8 classes[256];
-	__u64 accept[MAX_ACCEPT];
-	__u32 cells[MAX_CELLS];
-};
-
-/* A container's selector bits for one revision. */
-struct container_bits {
-	__u32 revision;
-	__u32 pad;
-	__u64 bits[RULE_TYPES];
-};
-
-struct container {
-	__u64 cgroup; /* its own key, to detect a recycled map element */
-	struct container_bits slots[2];
+	MAX_CASES = 64, /* rehearsed in one run */
+	MAX_SEATS = 8192, /* a power of two */
 };
 
 /* Identity of the mount at the top of a mount namespace's "/". */
@@ -120,6 +74,7 @@ enum action {
 	ACTION_RENAME,
 	ACTION_LINK,
 	ACTION_DELETION,
+	ACTION_ACCESS,
 };
 
 enum outcome { OUTCOME_UNKNOWN, OUTCOME_SUCCESS, OUTCOME_REFUSED, OUTCOME_VOID };
@@ -224,7 +179,6 @@ struct opened {
 #pragma GCC diagnostic pop
 
 _Static_assert(sizeof(struct record) % 8 == 0, "records are padded to 8 bytes");
-_Static_assert(sizeof(struct policy) < 1536 * 1024, "a policy stays under 1.5 MiB");
 _Static_assert((MAX_COMPONENTS & (MAX_COMPONENTS - 1)) == 0, "used as a mask");
 _Static_assert((MAX_DATA & (MAX_DATA - 1)) == 0, "used as a mask");
 

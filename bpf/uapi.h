@@ -58,4 +58,13 @@ enum {
 #define FMODE_CREATED 0x100000
 #define RENAME_EXCHANGE 2
 
+/*
+ * 1 if any bit is set, else 0. Without a branch: what follows a branch the
+ * verifier looks at twice, unless it sees no difference any more.
+ */
+static __attribute__((always_inline)) inline __u64 is_set(__u64 bits)
+{
+	return (bits | -bits) >> 63;
+}
+
 #endif

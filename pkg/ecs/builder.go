@@ -160,6 +160,7 @@ var (
 		event.ActionRename:       "change",
 		event.ActionLink:         "creation",
 		event.ActionDeletion:     "deletion",
+		event.ActionAccess:       "access", // not "open" or "change": rules on persistence take reads for writes then
 	}
 	types, deniedTypes = typeLists()
 )

@@ -28,6 +28,7 @@ var verbs = map[event.Action]verb{
 	event.ActionRename:       {try: "rename", trying: "renaming", done: "renamed"},
 	event.ActionLink:         {try: "link", trying: "linking", done: "linked"},
 	event.ActionDeletion:     {try: "delete", trying: "deleting", done: "deleted"},
+	event.ActionAccess:       {try: "open", trying: "opening", done: "opened", after: " for reading"},
 }
 
 var chmodVerb = verb{try: "change the mode of", trying: "changing the mode of", done: "changed the mode of"}

@@ -46,6 +46,7 @@ const (
 	ActionRename
 	ActionLink
 	ActionDeletion
+	ActionAccess // an open for reading
 )
 
 var actionNames = [...]string{
@@ -58,6 +59,7 @@ var actionNames = [...]string{
 	ActionRename:       "rename",
 	ActionLink:         "link",
 	ActionDeletion:     "deletion",
+	ActionAccess:       "access",
 }
 
 // String returns the value of ECS event.action.

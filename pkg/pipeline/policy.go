@@ -21,15 +21,15 @@ import (
 func (p *Pipeline) Apply(rs *ruleset.Ruleset, origin Origin) (revision uint32, err error) {
 	p.scope.Lock()
 	defer p.scope.Unlock()
-	scope := make(map[uint64]probe.Bits, len(p.containers))
+	scopes := make(map[uint64]probe.Scope, len(p.containers))
 	for cgroup, c := range p.containers {
-		scope[cgroup] = rs.Scope(c, ruleset.Cluster{})
+		scopes[cgroup] = scopeOf(rs, c)
 	}
 	// Named before it is in force: its first event may come at once.
 	p.mu.Lock()
 	p.rules.add(rs, origin)
 	p.mu.Unlock()
-	revision, err = p.probe.Swap(rs, scope)
+	revision, err = p.probe.Swap(rs, scopes)
 	if err != nil {
 		p.mu.Lock()
 		p.rules.drop()
@@ -37,6 +37,10 @@ func (p *Pipeline) Apply(rs *ruleset.Ruleset, origin Origin) (revision uint32, e
 		return 0, fmt.Errorf("put policy in force: %w", err)
 	}
 	return revision, nil
+}
+
+func scopeOf(rs *ruleset.Ruleset, c container.Container) probe.Scope {
+	return probe.Scope{Bits: rs.Scope(c, ruleset.Cluster{}), Users: rs.NamedUsers(c.Users)}
 }
 
 // assign makes a container known to the kernel.
@@ -50,7 +54,7 @@ func (p *Pipeline) assign(c container.Container) error {
 	if rs == nil {
 		return nil
 	}
-	return p.probe.Assign(c.CgroupID, rs.Scope(c, ruleset.Cluster{}))
+	return p.probe.Assign(c.CgroupID, scopeOf(rs, c))
 }
 
 func (p *Pipeline) forget(cgroup uint64) {
@@ -88,7 +92,7 @@ func (p *Pipeline) decide(ev *event.Event, c container.Container) event.Decision
 		return ev.Decision
 	}
 	t := typeOf(ev)
-	bits := rs.Scope(c, ruleset.Cluster{})[t]
+	bits := rs.Scope(c, ruleset.Cluster{})[t] & (rs.Tables[t].NoUserName | rs.NamedUsers(c.Users)[ev.Task.UID])
 	d := settle.Decide(ev, bits, func(matching uint64) (selectors, log, alert, block uint64) {
 		out := rs.Fire(t, matching)
 		return out.Selectors, out.Log, out.Alert, out.Block

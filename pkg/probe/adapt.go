@@ -61,6 +61,9 @@ func (p *Probe) adapt() error {
 	if err := p.spec.Variables[bpfVarCgroupSubsystem].Set(subsystem); err != nil {
 		return err
 	}
+	if err := p.spec.Variables[bpfVarLoadsInOrder].Set(loadsInOrder); err != nil {
+		return err
+	}
 	if err := p.spec.Variables[bpfVarRenameHasFlags].Set(parameters(kernel, "bpf_lsm_path_rename") > 4); err != nil {
 		return err
 	}

@@ -275,3 +275,12 @@ func withMemfd(content []byte, use func(path string) error) error {
 	}
 	return use(fmt.Sprintf("/proc/self/fd/%d", fd))
 }
+
+// scopes are containers in which no user has a name.
+func scopes(bits map[uint64]Bits) map[uint64]Scope {
+	all := map[uint64]Scope{}
+	for cgroup, b := range bits {
+		all[cgroup] = Scope{Bits: b}
+	}
+	return all
+}

@@ -26,7 +26,15 @@ const (
 	bpfActionACTION_RENAME       bpfAction = 7
 	bpfActionACTION_LINK         bpfAction = 8
 	bpfActionACTION_DELETION     bpfAction = 9
+	bpfActionACTION_ACCESS       bpfAction = 10
 )
+
+type bpfAlias struct {
+	_          structs.HostLayout
+	Container  uint64
+	Generation uint32
+	Pad        uint32
+}
 
 type bpfContainer struct {
 	_      structs.HostLayout
@@ -37,6 +45,15 @@ type bpfContainer struct {
 		Pad      uint32
 		Bits     [2]uint64
 	}
+	Rooted uint32
+	Pad    uint32
+}
+
+type bpfContainerUser struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Id     uint32
+	Pad    uint32
 }
 
 type bpfCounter uint32
@@ -54,6 +71,14 @@ const (
 	bpfCounterCOUNT_BLIND       bpfCounter = 9
 	bpfCounterCOUNTERS          bpfCounter = 10
 )
+
+type bpfDescribedPath struct {
+	_     structs.HostLayout
+	Depth uint32
+	Flags uint32
+	Names [2048]uint32
+	Bytes [4096]uint8
+}
 
 type bpfHook uint32
 
@@ -95,11 +120,15 @@ const (
 	bpfLimitsMAX_OPERATIONS bpfLimits = 16
 	bpfLimitsMAX_ACCEPT     bpfLimits = 8192
 	bpfLimitsMAX_CELLS      bpfLimits = 262144
+	bpfLimitsMAX_AUTOMATA   bpfLimits = 4
+	bpfLimitsMAX_USERS      bpfLimits = 256
 	bpfLimitsMAX_COMPONENTS bpfLimits = 2048
 	bpfLimitsMAX_PATH       bpfLimits = 4096
 	bpfLimitsMAX_DATA       bpfLimits = 16384
 	bpfLimitsMAX_ARGS       bpfLimits = 8192
 	bpfLimitsSCRATCH_SLOTS  bpfLimits = 4
+	bpfLimitsMAX_CASES      bpfLimits = 64
+	bpfLimitsMAX_SEATS      bpfLimits = 8192
 )
 
 type bpfOpened struct {
@@ -146,14 +175,20 @@ type bpfPolicy struct {
 	Pad        uint32
 	Tables     [2]struct {
 		_                 structs.HostLayout
-		PathStart         uint32
+		PathStarts        [4]uint32
+		LeaderStarts      [4]uint32
 		NameStart         uint32
+		LeaderNameStart   uint32
 		Responses         uint32
-		Pad               uint32
+		Users             uint32
 		Operations        [16]uint64
 		AnyMatch          uint64
 		NoPath            uint64
 		NoName            uint64
+		NoLeader          uint64
+		NoLeaderName      uint64
+		NoUserId          uint64
+		NoUserName        uint64
 		IgnoreVolumes     uint64
 		IgnoreVolumeFiles uint64
 		Interactive       uint64
@@ -164,6 +199,12 @@ type bpfPolicy struct {
 		Log               uint64
 		Alert             uint64
 		Block             uint64
+	}
+	Users [256]struct {
+		_         structs.HostLayout
+		Id        uint32
+		Pad       uint32
+		Selectors uint64
 	}
 	Classes [256]uint8
 	Accept  [8192]uint64
@@ -234,6 +275,28 @@ const (
 	bpfRecordFlagRECORD_ARGS_CUT  bpfRecordFlag = 4
 )
 
+type bpfRehearsal struct {
+	_           structs.HostLayout
+	Type        uint32
+	Operation   uint32
+	Also        uint32
+	Interactive uint32
+	User        uint32
+	LeaderKnown uint32
+	Scope       uint32
+	Pad         uint32
+	Cgroup      uint64
+	Must        uint64
+	May         uint64
+	Selectors   uint64
+	Log         uint64
+	Alert       uint64
+	Block       uint64
+	Possible    uint64
+	Path        bpfDescribedPath
+	Leader      bpfDescribedPath
+}
+
 type bpfRootKey struct {
 	_      structs.HostLayout
 	Inode  uint64
@@ -250,30 +313,48 @@ const (
 )
 
 type bpfScratch struct {
-	_           structs.HostLayout
-	Busy        uint32
-	Stale       uint32
-	Dentry      uint64
-	Mount       uint64
-	MountRoot   uint64
-	FirstMount  uint64
-	TopMount    uint64
-	Depth       uint32
-	Length      uint32
-	PathFlags   uint32
-	Next        uint32
-	State       uint32
-	Left        uint32
-	Must        uint64
-	May         uint64
-	Revision    uint32
-	Interactive uint32
-	Used        uint32
-	_           [4]byte
-	Record      bpfRecord
-	Data        [24576]uint8
-	Name        [256]uint8
-	Names       [2048]uint64
+	_          structs.HostLayout
+	Busy       uint32
+	Stale      uint32
+	Namespace  uint64
+	Dentry     uint64
+	Mount      uint64
+	MountRoot  uint64
+	FirstMount uint64
+	TopMount   uint64
+	Depth      uint32
+	Length     uint32
+	PathFlags  uint32
+	Next       uint32
+	At         uint32
+	State      uint32
+	Left       uint32
+	_          [4]byte
+	Must       uint64
+	May        uint64
+	WhoMust    uint64
+	WhoMay     uint64
+	Revision   uint32
+	Pad        uint32
+	Used       uint32
+	_          [4]byte
+	Record     bpfRecord
+	Data       [24576]uint8
+	Name       [256]uint8
+	Names      [2048]uint64
+}
+
+type bpfSeat struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Slots  [2]struct {
+		_        structs.HostLayout
+		Revision uint32
+		Pad      uint32
+		Bits     [2]uint64
+	}
+	Rooted uint32
+	Pad    uint32
 }
 
 type bpfSelftest struct {
@@ -282,6 +363,13 @@ type bpfSelftest struct {
 	Tgid uint32
 	Hook uint32
 	Seen uint32
+}
+
+type bpfUserNames struct {
+	_         structs.HostLayout
+	User      bpfContainerUser
+	Revision  [2]uint32
+	Selectors [2]uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -296,10 +384,12 @@ const (
 	bpfMapEvents          = "events"
 	bpfMapNested          = "nested"
 	bpfMapPolicies        = "policies"
-	bpfMapRooted          = "rooted"
+	bpfMapRehearsals      = "rehearsals"
 	bpfMapRoots           = "roots"
 	bpfMapScratch         = "scratch"
+	bpfMapSeats           = "seats"
 	bpfMapTruncating      = "truncating"
+	bpfMapUsers           = "users"
 	bpfProgL_chmod        = "l_chmod"
 	bpfProgL_exec         = "l_exec"
 	bpfProgL_fork         = "l_fork"
@@ -320,6 +410,7 @@ const (
 	bpfProgM_rename       = "m_rename"
 	bpfProgM_truncate     = "m_truncate"
 	bpfProgM_unlink       = "m_unlink"
+	bpfProgRehearse       = "rehearse"
 	bpfProgT_cgroupMkdir  = "t_cgroup_mkdir"
 	bpfProgT_cgroupRmdir  = "t_cgroup_rmdir"
 	bpfProgT_exec         = "t_exec"
@@ -340,7 +431,10 @@ const (
 	bpfVarBtfScopeState   = "btf_scope_state"
 	bpfVarCanary          = "canary"
 	bpfVarCgroupSubsystem = "cgroup_subsystem"
+	bpfVarGeneration      = "generation"
 	bpfVarHostRoot        = "host_root"
+	bpfVarJudgeReads      = "judge_reads"
+	bpfVarLoadsInOrder    = "loads_in_order"
 	bpfVarOwnCgroup       = "own_cgroup"
 	bpfVarRenameHasFlags  = "rename_has_flags"
 )
@@ -407,6 +501,7 @@ type bpfProgramSpecs struct {
 	M_rename      *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_truncate    *ebpf.ProgramSpec `ebpf:"m_truncate"`
 	M_unlink      *ebpf.ProgramSpec `ebpf:"m_unlink"`
+	Rehearse      *ebpf.ProgramSpec `ebpf:"rehearse"`
 	T_cgroupMkdir *ebpf.ProgramSpec `ebpf:"t_cgroup_mkdir"`
 	T_cgroupRmdir *ebpf.ProgramSpec `ebpf:"t_cgroup_rmdir"`
 	T_exec        *ebpf.ProgramSpec `ebpf:"t_exec"`
@@ -428,10 +523,12 @@ type bpfMapSpecs struct {
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	Nested     *ebpf.MapSpec `ebpf:"nested"`
 	Policies   *ebpf.MapSpec `ebpf:"policies"`
-	Rooted     *ebpf.MapSpec `ebpf:"rooted"`
+	Rehearsals *ebpf.MapSpec `ebpf:"rehearsals"`
 	Roots      *ebpf.MapSpec `ebpf:"roots"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
+	Seats      *ebpf.MapSpec `ebpf:"seats"`
 	Truncating *ebpf.MapSpec `ebpf:"truncating"`
+	Users      *ebpf.MapSpec `ebpf:"users"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -451,7 +548,10 @@ type bpfVariableSpecs struct {
 	BtfScopeState   *ebpf.VariableSpec `ebpf:"btf_scope_state"`
 	Canary          *ebpf.VariableSpec `ebpf:"canary"`
 	CgroupSubsystem *ebpf.VariableSpec `ebpf:"cgroup_subsystem"`
+	Generation      *ebpf.VariableSpec `ebpf:"generation"`
 	HostRoot        *ebpf.VariableSpec `ebpf:"host_root"`
+	JudgeReads      *ebpf.VariableSpec `ebpf:"judge_reads"`
+	LoadsInOrder    *ebpf.VariableSpec `ebpf:"loads_in_order"`
 	OwnCgroup       *ebpf.VariableSpec `ebpf:"own_cgroup"`
 	RenameHasFlags  *ebpf.VariableSpec `ebpf:"rename_has_flags"`
 }
@@ -484,10 +584,12 @@ type bpfMaps struct {
 	Events     *ebpf.Map `ebpf:"events"`
 	Nested     *ebpf.Map `ebpf:"nested"`
 	Policies   *ebpf.Map `ebpf:"policies"`
-	Rooted     *ebpf.Map `ebpf:"rooted"`
+	Rehearsals *ebpf.Map `ebpf:"rehearsals"`
 	Roots      *ebpf.Map `ebpf:"roots"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
+	Seats      *ebpf.Map `ebpf:"seats"`
 	Truncating *ebpf.Map `ebpf:"truncating"`
+	Users      *ebpf.Map `ebpf:"users"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -500,10 +602,12 @@ func (m *bpfMaps) Close() error {
 		m.Events,
 		m.Nested,
 		m.Policies,
-		m.Rooted,
+		m.Rehearsals,
 		m.Roots,
 		m.Scratch,
+		m.Seats,
 		m.Truncating,
+		m.Users,
 	)
 }
 
@@ -524,7 +628,10 @@ type bpfVariables struct {
 	BtfScopeState   *ebpf.Variable `ebpf:"btf_scope_state"`
 	Canary          *ebpf.Variable `ebpf:"canary"`
 	CgroupSubsystem *ebpf.Variable `ebpf:"cgroup_subsystem"`
+	Generation      *ebpf.Variable `ebpf:"generation"`
 	HostRoot        *ebpf.Variable `ebpf:"host_root"`
+	JudgeReads      *ebpf.Variable `ebpf:"judge_reads"`
+	LoadsInOrder    *ebpf.Variable `ebpf:"loads_in_order"`
 	OwnCgroup       *ebpf.Variable `ebpf:"own_cgroup"`
 	RenameHasFlags  *ebpf.Variable `ebpf:"rename_has_flags"`
 }
@@ -553,6 +660,7 @@ type bpfPrograms struct {
 	M_rename      *ebpf.Program `ebpf:"m_rename"`
 	M_truncate    *ebpf.Program `ebpf:"m_truncate"`
 	M_unlink      *ebpf.Program `ebpf:"m_unlink"`
+	Rehearse      *ebpf.Program `ebpf:"rehearse"`
 	T_cgroupMkdir *ebpf.Program `ebpf:"t_cgroup_mkdir"`
 	T_cgroupRmdir *ebpf.Program `ebpf:"t_cgroup_rmdir"`
 	T_exec        *ebpf.Program `ebpf:"t_exec"`
@@ -584,6 +692,7 @@ func (p *bpfPrograms) Close() error {
 		p.M_rename,
 		p.M_truncate,
 		p.M_unlink,
+		p.Rehearse,
 		p.T_cgroupMkdir,
 		p.T_cgroupRmdir,
 		p.T_exec,

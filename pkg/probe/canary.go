@@ -66,7 +66,7 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 	switch id {
 	case bpfHookHOOK_FILE_OPEN:
 		return func() error {
-			fd, err := unix.Open("/proc/self/status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			fd, err := unix.Open("/proc/self/comm", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 			if err == nil {
 				unix.Close(fd)
 			}

@@ -57,6 +57,7 @@ var actions = [...]event.Action{
 	bpfActionACTION_RENAME:       event.ActionRename,
 	bpfActionACTION_LINK:         event.ActionLink,
 	bpfActionACTION_DELETION:     event.ActionDeletion,
+	bpfActionACTION_ACCESS:       event.ActionAccess,
 }
 
 // header reads the fixed part of a record and checks that the strings it

@@ -119,7 +119,7 @@ func TestKernelFileHooks(t *testing.T) {
 	rs := compile(t, guardPolicy)
 	before := p.Stats()
 	start := time.Now()
-	_, err := p.Swap(rs, map[uint64]Bits{in.cgroup: {every, every}, out.cgroup: {2, every}})
+	_, err := p.Swap(rs, scopes(map[uint64]Bits{in.cgroup: {every, every}, out.cgroup: {2, every}}))
 	require.NoError(t, err)
 	t.Logf("swap with all hooks: %s; hooks %v", time.Since(start), p.Stats().Hooks)
 
@@ -171,7 +171,7 @@ func TestKernelOneCallOneEvent(t *testing.T) {
 	kerneltest.Require(t)
 	p := openProbe(t)
 	b := newBox(t, "one")
-	_, err := p.Swap(compile(t, strings.ReplaceAll(guardPolicy, "[alert, block]", "[alert]")), map[uint64]Bits{b.cgroup: {every, every}})
+	_, err := p.Swap(compile(t, strings.ReplaceAll(guardPolicy, "[alert, block]", "[alert]")), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
 	require.NoError(t, err)
 	for _, c := range []struct {
 		op      []string

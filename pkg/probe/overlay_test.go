@@ -45,8 +45,8 @@ file:
 const allOperations = "createExecutable, modifyExecutable, createFile, modifyFile, deleteFile"
 
 // newOverlayBox has an overlay at /etc whose lower files nobody has looked up.
-func newOverlayBox(t *testing.T, name string) *box {
-	b := newBox(t, name)
+func newOverlayBox(t *testing.T) *box {
+	b := newBox(t, t.Name())
 	for _, d := range []string{"/lower", "/over/up", "/over/work"} {
 		require.Empty(t, b.do("mkdir", d))
 	}
@@ -57,20 +57,33 @@ func newOverlayBox(t *testing.T, name string) *box {
 	return b
 }
 
+// overlayCase is an operation in an overlay box, what the kernel says to it, and the events that it leaves.
+type overlayCase struct {
+	errno    string
+	op, want []string
+}
+
+// tryOnOverlay tries the cases in their order, in one box with a policy of those actions.
+func tryOnOverlay(t *testing.T, actions string, cases []overlayCase) {
+	t.Helper()
+	p := openProbe(t)
+	b := newOverlayBox(t)
+	_, err := p.Swap(compile(t, boxPolicy(actions, allOperations)), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
+	require.NoError(t, err)
+	eventsUntil(t, p, b)
+	for _, c := range cases {
+		t.Run(c.op[0], func(t *testing.T) {
+			require.Equal(t, c.errno, b.do(c.op...))
+			require.Equal(t, c.want, summaries(eventsUntil(t, p, b)))
+		})
+	}
+}
+
 // What is let through on an overlay gives one event for each operation, and
 // none where nothing happened.
 func TestKernelOverlayAllowed(t *testing.T) {
 	kerneltest.Require(t)
-	p := openProbe(t)
-	b := newOverlayBox(t, "overlay-allowed")
-	_, err := p.Swap(compile(t, boxPolicy("alert", allOperations)), map[uint64]Bits{b.cgroup: {every, every}})
-	require.NoError(t, err)
-	eventsUntil(t, p, b)
-	for _, c := range []struct {
-		errno string
-		op    []string
-		want  []string
-	}{
+	tryOnOverlay(t, "alert", []overlayCase{
 		{"", []string{"append", "/etc/append"}, []string{"open /etc/append outcome=0 hook=lsm__file_open"}},
 		{"", []string{"rewrite", "/etc/rewrite"}, []string{"open /etc/rewrite outcome=0 hook=lsm__file_open"}},
 		{"", []string{"write", "/etc/write"}, []string{"open /etc/write outcome=0 hook=lsm__file_open"}},
@@ -81,39 +94,20 @@ func TestKernelOverlayAllowed(t *testing.T) {
 		{"", []string{"chmod", "/etc/chmod"}, []string{"modification /etc/chmod outcome=0 hook=lsm__path_chmod"}},
 		{"", []string{"rename", "/etc/rename", "/etc/renamed"}, []string{"rename /etc/renamed outcome=0 hook=lsm__path_rename"}},
 		{"", []string{"unlink", "/etc/unlink"}, []string{"deletion /etc/unlink outcome=0 hook=lsm__path_unlink"}},
-	} {
-		t.Run(c.op[0], func(t *testing.T) {
-			require.Equal(t, c.errno, b.do(c.op...))
-			require.Equal(t, c.want, summaries(eventsUntil(t, p, b)))
-		})
-	}
+	})
 }
 
 // What is refused on an overlay is reported as what it would have been.
 func TestKernelOverlayRefused(t *testing.T) {
 	kerneltest.Require(t)
-	p := openProbe(t)
-	b := newOverlayBox(t, "overlay-refused")
-	_, err := p.Swap(compile(t, boxPolicy("alert, block", allOperations)), map[uint64]Bits{b.cgroup: {every, every}})
-	require.NoError(t, err)
-	eventsUntil(t, p, b)
-	for _, c := range []struct {
-		errno string
-		op    []string
-		want  []string
-	}{
+	tryOnOverlay(t, "alert, block", []overlayCase{
 		{"EPERM", []string{"append", "/etc/append"}, []string{"open /etc/append outcome=2 hook=lsm__file_open"}},
 		{"EPERM", []string{"append", "/etc/append"}, []string{"open /etc/append outcome=2 hook=lsm__file_open"}},
 		{"EPERM", []string{"create", "/etc/new"}, []string{"creation /etc/new outcome=2 hook=lsm__path_mknod"}},
 		{"EPERM", []string{"create", "/etc/new"}, []string{"creation /etc/new outcome=2 hook=lsm__path_mknod"}},
 		{"EEXIST", []string{"exclusive", "/etc/exclusive"}, []string{}},
 		{"", []string{"read-or-create", "/etc/read"}, []string{}},
-	} {
-		t.Run(c.op[0], func(t *testing.T) {
-			require.Equal(t, c.errno, b.do(c.op...))
-			require.Equal(t, c.want, summaries(eventsUntil(t, p, b)))
-		})
-	}
+	})
 }
 
 // An exchange puts a foreign file in the place of the guarded one, whichever
@@ -124,7 +118,7 @@ func TestKernelExchangeIsModification(t *testing.T) {
 	b := newBox(t, "exchange")
 	require.Empty(t, b.do("fill", "/etc/passwd"))
 	require.Empty(t, b.do("fill", "/tmp/evil"))
-	_, err := p.Swap(compile(t, boxPolicy("alert, block", "createExecutable, modifyExecutable, createFile, modifyFile")), map[uint64]Bits{b.cgroup: {every, every}})
+	_, err := p.Swap(compile(t, boxPolicy("alert, block", "createExecutable, modifyExecutable, createFile, modifyFile")), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
 	require.NoError(t, err)
 	require.Equal(t, "EPERM", b.do("exchange", "/tmp/evil", "/etc/passwd"))
 	require.Equal(t, "EPERM", b.do("exchange", "/etc/passwd", "/tmp/evil"))
@@ -138,7 +132,7 @@ func TestKernelPathlessFiles(t *testing.T) {
 	require.Empty(t, b.do("mount", "proc", "/proc", "proc", ""))
 	require.Empty(t, b.do("create-executable", "/usr/bin/tool"))
 	require.Empty(t, b.do("reopen-pipe"))
-	_, err := p.Swap(compile(t, guardPolicy), map[uint64]Bits{b.cgroup: {every, every}})
+	_, err := p.Swap(compile(t, guardPolicy), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
 	require.NoError(t, err)
 	for _, op := range []string{"reopen-pipe", "reopen-memfd", "exec-memfd"} {
 		t.Run(op, func(t *testing.T) {
@@ -169,7 +163,7 @@ process:
     - {name: box, operation: [exec], processName: [box]}
   responses:
     - {match: [box], actions: [alert]}
-`), map[uint64]Bits{b.cgroup: {every, every}})
+`), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
 	require.NoError(t, err)
 	for range 5 {
 		require.Empty(t, b.do("exec", "/box"))

@@ -73,6 +73,9 @@ type Probe struct {
 	revision   uint32
 	current    *ebpf.Map // the inner map in force
 	containers map[uint64]bpfContainer
+	users      map[bpfContainerUser]bpfUserNames
+	seats      *seats
+	generation uint32
 	closed     bool
 	last       Stats // as of Close
 
@@ -97,6 +100,7 @@ func Open(opts Options) (*Probe, error) {
 		opts:       opts,
 		hooks:      map[string]*attachment{},
 		containers: map[uint64]bpfContainer{},
+		users:      map[bpfContainerUser]bpfUserNames{},
 	}
 	if err := p.open(); err != nil {
 		p.Close()
@@ -127,18 +131,29 @@ func (p *Probe) open() error {
 func (p *Probe) loadMaps() error {
 	spec := p.spec.Copy()
 	clear(spec.Programs)
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return fmt.Errorf("count processors: %w", err)
+	if err := sizeScratch(p.spec); err != nil {
+		return err
 	}
-	p.spec.Maps[bpfMapScratch].MaxEntries = uint32(bpfLimitsSCRATCH_SLOTS) * uint32(cpus)
 	spec.Maps[bpfMapScratch].MaxEntries = p.spec.Maps[bpfMapScratch].MaxEntries
 	base, err := ebpf.NewCollection(spec)
 	if err != nil {
 		return unsupported("BPF maps", err)
 	}
 	p.base = base
+	if p.seats, err = openSeats(base.Maps[bpfMapSeats]); err != nil {
+		return err
+	}
 	return p.base.Variables[bpfVarOwnCgroup].Set(p.opts.OwnCgroup)
+}
+
+// sizeScratch gives every processor its slots.
+func sizeScratch(spec *ebpf.CollectionSpec) error {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count processors: %w", err)
+	}
+	spec.Maps[bpfMapScratch].MaxEntries = uint32(bpfLimitsSCRATCH_SLOTS) * uint32(cpus)
+	return nil
 }
 
 // Mode returns how operations are refused.
@@ -177,6 +192,9 @@ func (p *Probe) Close() {
 	}
 	if p.current != nil {
 		p.current.Close()
+	}
+	if p.seats != nil {
+		p.seats.close()
 	}
 	if p.base != nil {
 		p.base.Close()

@@ -59,7 +59,7 @@ func TestKernelPathIsFromTheNamespaceRoot(t *testing.T) {
 	p := openProbe(t)
 	b := newBox(t, "chroot")
 	require.Empty(t, b.do("mkdir", "/jail/etc"))
-	_, err := p.Swap(compile(t, etcPolicy), map[uint64]Bits{b.cgroup: {3}})
+	_, err := p.Swap(compile(t, etcPolicy), scopes(map[uint64]Bits{b.cgroup: {3}}))
 	require.NoError(t, err)
 	require.Empty(t, b.do("chroot", "/jail"))
 	require.Equal(t, "EPERM", b.do("create", "/etc/x"))
@@ -73,7 +73,7 @@ func TestKernelScopeOutlivesTheCgroup(t *testing.T) {
 	kerneltest.Require(t)
 	p := openProbe(t)
 	b := newBox(t, "leave")
-	_, err := p.Swap(compile(t, etcPolicy), map[uint64]Bits{b.cgroup: {3}})
+	_, err := p.Swap(compile(t, etcPolicy), scopes(map[uint64]Bits{b.cgroup: {3}}))
 	require.NoError(t, err)
 	// the kernel learns a container's root with the first operation in it that is judged
 	require.Equal(t, "EPERM", b.do("create", "/etc/x"))
@@ -114,9 +114,9 @@ func TestKernelUnknownContainer(t *testing.T) {
 	require.Equal(t, "EPERM", b.do("create", "/etc/y"))
 
 	// and once it is known, all is exact
-	require.NoError(t, p.Assign(b.cgroup, Bits{}))
+	require.NoError(t, p.Assign(b.cgroup, Scope{Bits: Bits{}}))
 	require.Empty(t, b.do("create", "/etc/z"))
-	require.NoError(t, p.Assign(b.cgroup, Bits{every, every}))
+	require.NoError(t, p.Assign(b.cgroup, Scope{Bits: Bits{every, every}}))
 	require.Equal(t, "EPERM", b.do("create", "/etc/zz"))
 	require.NoError(t, p.Forget(b.cgroup))
 }
@@ -140,7 +140,7 @@ func TestKernelDeepPaths(t *testing.T) {
 	p := openProbe(t)
 	b := newBox(t, "deep")
 	require.Empty(t, b.do("chdir", "/etc"))
-	_, err := p.Swap(compile(t, etcPolicy), map[uint64]Bits{b.cgroup: {3}})
+	_, err := p.Swap(compile(t, etcPolicy), scopes(map[uint64]Bits{b.cgroup: {3}}))
 	require.NoError(t, err)
 	descend := func(n int) {
 		for range n {
@@ -174,7 +174,7 @@ func TestKernelProcesses(t *testing.T) {
 	for _, b := range []*box{in, out} {
 		require.Empty(t, b.do("create-executable", "/usr/bin/tool"))
 	}
-	_, err := p.Swap(compile(t, guardPolicy), map[uint64]Bits{in.cgroup: {every, every}, out.cgroup: {0, 0}})
+	_, err := p.Swap(compile(t, guardPolicy), scopes(map[uint64]Bits{in.cgroup: {every, every}, out.cgroup: {0, 0}}))
 	require.NoError(t, err)
 
 	require.Equal(t, "EPERM", in.do("exec", "/usr/bin/tool", "one", "two"))
@@ -213,7 +213,7 @@ process:
     - {name: box, operation: [fork], processExecutable: [/box]}
   responses:
     - {match: [box], actions: [alert, block]}
-`), map[uint64]Bits{b.cgroup: {every, every}})
+`), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
 	require.NoError(t, err)
 	require.Equal(t, "EPERM", b.do("exec", "/box"))
 	ev := next(t, p, "refused fork", func(ev *event.Event) bool { return ev.Outcome == event.OutcomeRefused })

@@ -141,17 +141,17 @@ func (g *ground) newStorm(t *testing.T, places ...int) *storm {
 }
 
 // scope are the bits of all containers: this process, and some others.
-func (g *ground) scope(revision uint32) map[uint64]Bits {
+func (g *ground) scope(revision uint32) map[uint64]Scope {
 	bits := Bits{g.rules[revision&1].bits(revision)}
-	scope := map[uint64]Bits{g.cgroup: bits}
+	scope := map[uint64]Scope{g.cgroup: {Bits: bits}}
 	for i := range uint64(63) {
-		scope[1<<40+i] = bits
+		scope[1<<40+i] = Scope{Bits: bits}
 	}
 	return scope
 }
 
 // swapper puts a ruleset in force; see Probe.Swap.
-type swapper func(*ruleset.Ruleset, map[uint64]Bits) (uint32, error)
+type swapper func(*ruleset.Ruleset, map[uint64]Scope) (uint32, error)
 
 // swap puts the next revision in force and takes its time.
 func (s *storm) swap(by swapper) {

@@ -17,28 +17,41 @@ import (
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 )
 
-// Bits are a container's selector bits, by policy.Type: the selectors whose
-// container conditions it satisfies.
+// Bits are, by policy.Type, the selectors whose conditions on containers one
+// satisfies.
 type Bits = [len(policy.Types)]uint64
+
+// Scope is what a ruleset says of a container.
+type Scope struct {
+	Bits Bits
+	// Users are, by user id, the process selectors that ask for a name which
+	// this user has in the container.
+	Users map[uint32]uint64
+}
 
 // Swap puts a ruleset in force. Before it returns, every hook that the ruleset
 // needs is attached and proven; once it has returned, no evaluation uses an
 // older ruleset. An evaluation sees exactly one. On error the old ruleset is
 // in force, unchanged.
 //
-// scope holds the bits of every known container under the new ruleset.
+// scopes holds every known container, by cgroup, under the new ruleset.
 // Revisions are 1, 2, 3 …; events carry the one that judged them.
-func (p *Probe) Swap(rs *ruleset.Ruleset, scope map[uint64]Bits) (revision uint32, err error) {
+func (p *Probe) Swap(rs *ruleset.Ruleset, scopes map[uint64]Scope) (revision uint32, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	revision = p.revision + 1
-	next, err := p.newPolicy(rs, revision)
+	next, err := newPolicy(p.spec, rs, revision)
 	if err != nil {
 		return 0, err
 	}
 	attached := maps.Clone(p.hooks)
-	if err = p.putScope(revision, scope); err == nil {
+	if err = p.putScopes(revision, scopes); err == nil {
 		err = p.attachHooks(rs)
+	}
+	// Both rulesets may be in use until the flip is over.
+	reads := rs.Uses(policy.File, policy.OpenFile)
+	if err == nil && reads {
+		err = p.judgeReads(true)
 	}
 	if err == nil {
 		err = p.publish(next, revision)
@@ -49,6 +62,8 @@ func (p *Probe) Swap(rs *ruleset.Ruleset, scope map[uint64]Bits) (revision uint3
 		return 0, err
 	}
 	p.detachUnneeded(rs)
+	p.pruneUsers()
+	_ = p.judgeReads(reads) // on error, more is looked at than needed
 	return revision, nil
 }
 
@@ -78,16 +93,25 @@ func (p *Probe) publish(next *ebpf.Map, revision uint32) error {
 	if p.current != nil {
 		p.current.Close()
 	}
+	p.seats.settle()
 	p.current, p.revision = next, revision
 	p.rings.inForce.Store(revision)
+	return nil
+}
+
+// judgeReads says whether opens for reading are worth a look.
+func (p *Probe) judgeReads(are bool) error {
+	if err := p.base.Variables[bpfVarJudgeReads].Set(flag(are, 1)); err != nil {
+		return fmt.Errorf("judge opens for reading: %w", err)
+	}
 	return nil
 }
 
 // newPolicy makes the map that holds a ruleset. It is written through memory:
 // writing a value of a megabyte by system call asks 5.10 for as much contiguous
 // memory.
-func (p *Probe) newPolicy(rs *ruleset.Ruleset, revision uint32) (*ebpf.Map, error) {
-	m, err := ebpf.NewMap(p.spec.Maps[bpfMapPolicies].InnerMap)
+func newPolicy(spec *ebpf.CollectionSpec, rs *ruleset.Ruleset, revision uint32) (*ebpf.Map, error) {
+	m, err := ebpf.NewMap(spec.Maps[bpfMapPolicies].InnerMap)
 	if err != nil {
 		return nil, fmt.Errorf("create policy map: %w", err)
 	}
@@ -117,11 +141,16 @@ func Encode(rs *ruleset.Ruleset, revision uint32, memory []byte) {
 	out.Slot = revision & 1
 	for i := range rs.Tables {
 		from, to := &rs.Tables[i], &out.Tables[i]
-		to.PathStart, to.NameStart = from.PathStarts[0], from.NameStart
+		to.PathStarts, to.NameStart = from.PathStarts, from.NameStart
+		to.LeaderStarts, to.LeaderNameStart = from.LeaderStarts, from.LeaderNameStart
 		to.Responses = uint32(len(from.Match))
 		to.Operations = from.Operations
 		to.AnyMatch = from.AnyMatch
 		to.NoPath, to.NoName = from.NoPath, from.NoName
+		// Bits of no selector ask for nothing, so that one test tells whether any does.
+		unused := ^uint64(0) << len(from.Selectors)
+		to.NoLeader, to.NoLeaderName = from.NoLeaderPath|unused, from.NoLeaderName|unused
+		to.NoUserId, to.NoUserName = from.NoUserID|unused, from.NoUserName|unused
 		to.IgnoreVolumes, to.IgnoreVolumeFiles = from.IgnoreVolumeMounts, from.IgnoreVolumeFiles
 		to.Interactive, to.NotInteractive = from.Interactive, from.NotInteractive
 		to.ContainerFree = from.ContainerFree
@@ -129,44 +158,54 @@ func Encode(rs *ruleset.Ruleset, revision uint32, memory []byte) {
 		copy(to.Exclude[:], from.Exclude)
 		to.Log, to.Alert, to.Block = from.Log, from.Alert, from.Block
 	}
+	users := rs.Tables[policy.Process].Users
+	out.Tables[policy.Process].Users = uint32(len(users))
+	for i, u := range users {
+		out.Users[i].Id, out.Users[i].Selectors = u.ID, u.Bits
+	}
 	out.Classes = rs.Classes
 	copy(out.Accept[:], rs.Accept)
 	copy(out.Cells[:], rs.Cells)
 }
 
-// Assign tells the kernel a container's bits under the current ruleset. From
+// Assign tells the kernel what the current ruleset says of a container. From
 // then on its operations are judged exactly.
-func (p *Probe) Assign(cgroup uint64, bits Bits) error {
+func (p *Probe) Assign(cgroup uint64, scope Scope) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.revision == 0 {
 		return errors.New("assign container: no policy in force")
 	}
-	return p.putContainer(cgroup, p.revision, bits)
+	return p.putContainer(cgroup, p.revision, scope)
 }
 
-// putScope gives every container its bits under the next revision. The slot
+// putScopes gives every container its bits under the next revision. The slot
 // that it writes belonged to the revision before the current one; the last swap
 // waited for its readers. A swap that failed may have left bits there that mean
 // another ruleset by the same number.
-func (p *Probe) putScope(revision uint32, scope map[uint64]Bits) error {
+func (p *Probe) putScopes(revision uint32, scopes map[uint64]Scope) error {
 	for cgroup, c := range p.containers {
-		if _, ok := scope[cgroup]; !ok && c.Slots[revision&1].Revision == revision {
+		if _, ok := scopes[cgroup]; !ok && c.Slots[revision&1].Revision == revision {
 			if err := p.putSlot(cgroup, revision&1, 0, Bits{}); err != nil {
 				return err
 			}
 		}
 	}
-	for cgroup, bits := range scope {
-		if err := p.putContainer(cgroup, revision, bits); err != nil {
+	for cgroup, scope := range scopes {
+		if err := p.putContainer(cgroup, revision, scope); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Probe) putContainer(cgroup uint64, revision uint32, bits Bits) error {
-	return p.putSlot(cgroup, revision&1, revision, bits)
+// putContainer says what a revision says of a container. The users come first,
+// without whose names it would be judged wrongly.
+func (p *Probe) putContainer(cgroup uint64, revision uint32, scope Scope) error {
+	if err := p.putUsers(cgroup, revision, scope.Users); err != nil {
+		return err
+	}
+	return p.putSlot(cgroup, revision&1, revision, scope.Bits)
 }
 
 // putSlot replaces the container's element: readers see the old one or the new
@@ -178,7 +217,21 @@ func (p *Probe) putSlot(cgroup uint64, slot, revision uint32, bits Bits) error {
 	if err := p.base.Maps[bpfMapContainers].Put(cgroup, c); err != nil {
 		return fmt.Errorf("put container with cgroup %d: %w", cgroup, err)
 	}
+	p.seats.put(cgroup, slot, revision, bits)
+	_, known := p.containers[cgroup]
 	p.containers[cgroup] = c
+	if known {
+		return nil
+	}
+	return p.nextGeneration()
+}
+
+// nextGeneration voids what the programs noted about cgroups below containers.
+func (p *Probe) nextGeneration() error {
+	p.generation++
+	if err := p.base.Variables[bpfVarGeneration].Set(p.generation); err != nil {
+		return fmt.Errorf("void notes on nested cgroups: %w", err)
+	}
 	return nil
 }
 
@@ -187,9 +240,16 @@ func (p *Probe) Forget(cgroup uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.containers, cgroup)
+	if err := p.dropUsers(func(key bpfContainerUser, _ bpfUserNames) bool { return key.Cgroup == cgroup }); err != nil {
+		return err
+	}
+	p.seats.vacate(cgroup)
 	err := p.base.Maps[bpfMapContainers].Delete(cgroup)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("delete container with cgroup %d: %w", cgroup, err)
+	}
+	if err := p.nextGeneration(); err != nil {
+		return err
 	}
 	var root bpfRootKey
 	var owner uint64

@@ -66,12 +66,12 @@ func swapInPlace(t *testing.T, p *Probe) swapper {
 		m.Close()
 	})
 	inForce := false
-	return func(rs *ruleset.Ruleset, scope map[uint64]Bits) (uint32, error) {
+	return func(rs *ruleset.Ruleset, scope map[uint64]Scope) (uint32, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		image := make([]byte, len(memory))
 		Encode(rs, p.revision+1, image)
-		if err := p.putScope(p.revision+1, scope); err != nil {
+		if err := p.putScopes(p.revision+1, scope); err != nil {
 			return 0, err
 		}
 		copy(memory, image)
@@ -87,26 +87,26 @@ func swapInPlace(t *testing.T, p *Probe) swapper {
 // swapScopeLate tells the kernel of the containers when the policy that needs
 // them is in force already.
 func swapScopeLate(_ *testing.T, p *Probe) swapper {
-	return func(rs *ruleset.Ruleset, scope map[uint64]Bits) (uint32, error) {
+	return func(rs *ruleset.Ruleset, scope map[uint64]Scope) (uint32, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		revision := p.revision + 1
-		next, err := p.newPolicy(rs, revision)
+		next, err := newPolicy(p.spec, rs, revision)
 		if err != nil {
 			return 0, err
 		}
 		if err := p.publish(next, revision); err != nil {
 			return 0, err
 		}
-		return revision, p.putScope(revision, scope)
+		return revision, p.putScopes(revision, scope)
 	}
 }
 
 // swapScopeEarly gives the containers one slot instead of two.
 func swapScopeEarly(_ *testing.T, p *Probe) swapper {
-	return func(rs *ruleset.Ruleset, scope map[uint64]Bits) (uint32, error) {
+	return func(rs *ruleset.Ruleset, scope map[uint64]Scope) (uint32, error) {
 		p.mu.Lock()
-		err := p.putScope(p.revision, scope)
+		err := p.putScopes(p.revision, scope)
 		p.mu.Unlock()
 		if err != nil {
 			return 0, err
@@ -122,18 +122,18 @@ func swapWithoutGrace(t *testing.T, p *Probe) swapper {
 	published := make(chan error, 1)
 	published <- nil
 	t.Cleanup(func() { <-published })
-	return func(rs *ruleset.Ruleset, scope map[uint64]Bits) (uint32, error) {
+	return func(rs *ruleset.Ruleset, scope map[uint64]Scope) (uint32, error) {
 		if err := <-published; err != nil { // the one before
 			return 0, err
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		revision := p.revision + 1
-		next, err := p.newPolicy(rs, revision)
+		next, err := newPolicy(p.spec, rs, revision)
 		if err != nil {
 			return 0, err
 		}
-		if err := p.putScope(revision, scope); err != nil {
+		if err := p.putScopes(revision, scope); err != nil {
 			return 0, err
 		}
 		info, err := next.Info()

@@ -50,7 +50,7 @@ func TestKernelHooksComeAndGoInAStorm(t *testing.T) {
 	kerneltest.Require(t)
 	g := newGround(t)
 	few, many := hookRules(t, fewHooks), hookRules(t, manyHooks)
-	scope := map[uint64]Bits{g.cgroup: refusedBits}
+	scope := scopes(map[uint64]Bits{g.cgroup: refusedBits})
 	_, err := g.p.Swap(many, scope)
 	require.NoError(t, err)
 
@@ -120,13 +120,13 @@ func TestKernelFailedSwapLeavesNothing(t *testing.T) {
 		{"publish policy", few, func(t *testing.T, p *Probe) { closeMap(t, p, bpfMapPolicies) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			revision, err := g.p.Swap(few, map[uint64]Bits{g.cgroup: refusedBits})
+			revision, err := g.p.Swap(few, scopes(map[uint64]Bits{g.cgroup: refusedBits}))
 			require.NoError(t, err)
 			refused("/before", revision)
 			hooks := g.p.Stats().Hooks
 			t.Run("fails", func(t *testing.T) {
 				c.inject(t, g.p)
-				_, err := g.p.Swap(c.rules, map[uint64]Bits{g.cgroup: loggedBits})
+				_, err := g.p.Swap(c.rules, scopes(map[uint64]Bits{g.cgroup: loggedBits}))
 				require.ErrorContains(t, err, c.name)
 			})
 			require.Equal(t, hooks, g.p.Stats().Hooks)

@@ -162,7 +162,7 @@ func (s *scenario) count(p *probe.Probe, c *container, out io.Writer) error {
 			bits[t] = ^uint64(0)
 		}
 	}
-	if _, err := p.Swap(rules, map[uint64]probe.Bits{c.cgroup: bits}); err != nil {
+	if _, err := p.Swap(rules, map[uint64]probe.Scope{c.cgroup: {Bits: bits}}); err != nil {
 		return err
 	}
 	programs, err := loaded()

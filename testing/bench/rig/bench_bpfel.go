@@ -13,6 +13,13 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type benchAlias struct {
+	_          structs.HostLayout
+	Container  uint64
+	Generation uint32
+	Pad        uint32
+}
+
 type benchContainer struct {
 	_      structs.HostLayout
 	Cgroup uint64
@@ -22,12 +29,39 @@ type benchContainer struct {
 		Pad      uint32
 		Bits     [2]uint64
 	}
+	Rooted uint32
+	Pad    uint32
+}
+
+type benchContainerUser struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Id     uint32
+	Pad    uint32
 }
 
 type benchFixedKey struct {
 	_    structs.HostLayout
 	Path [200]int8
 }
+
+type benchLimits uint32
+
+const (
+	benchLimitsMAX_RESPONSES  benchLimits = 64
+	benchLimitsMAX_OPERATIONS benchLimits = 16
+	benchLimitsMAX_ACCEPT     benchLimits = 8192
+	benchLimitsMAX_CELLS      benchLimits = 262144
+	benchLimitsMAX_AUTOMATA   benchLimits = 4
+	benchLimitsMAX_USERS      benchLimits = 256
+	benchLimitsMAX_COMPONENTS benchLimits = 2048
+	benchLimitsMAX_PATH       benchLimits = 4096
+	benchLimitsMAX_DATA       benchLimits = 16384
+	benchLimitsMAX_ARGS       benchLimits = 8192
+	benchLimitsSCRATCH_SLOTS  benchLimits = 4
+	benchLimitsMAX_CASES      benchLimits = 64
+	benchLimitsMAX_SEATS      benchLimits = 8192
+)
 
 type benchOpened struct {
 	_      structs.HostLayout
@@ -52,14 +86,20 @@ type benchPolicy struct {
 	Pad        uint32
 	Tables     [2]struct {
 		_                 structs.HostLayout
-		PathStart         uint32
+		PathStarts        [4]uint32
+		LeaderStarts      [4]uint32
 		NameStart         uint32
+		LeaderNameStart   uint32
 		Responses         uint32
-		Pad               uint32
+		Users             uint32
 		Operations        [16]uint64
 		AnyMatch          uint64
 		NoPath            uint64
 		NoName            uint64
+		NoLeader          uint64
+		NoLeaderName      uint64
+		NoUserId          uint64
+		NoUserName        uint64
 		IgnoreVolumes     uint64
 		IgnoreVolumeFiles uint64
 		Interactive       uint64
@@ -71,6 +111,12 @@ type benchPolicy struct {
 		Alert             uint64
 		Block             uint64
 	}
+	Users [256]struct {
+		_         structs.HostLayout
+		Id        uint32
+		Pad       uint32
+		Selectors uint64
+	}
 	Classes [256]uint8
 	Accept  [8192]uint64
 	Cells   [262144]uint32
@@ -81,6 +127,40 @@ type benchPrefixBits struct {
 	Exact    uint64
 	Children uint64
 	Below    uint64
+}
+
+type benchRehearsal struct {
+	_           structs.HostLayout
+	Type        uint32
+	Operation   uint32
+	Also        uint32
+	Interactive uint32
+	User        uint32
+	LeaderKnown uint32
+	Scope       uint32
+	Pad         uint32
+	Cgroup      uint64
+	Must        uint64
+	May         uint64
+	Selectors   uint64
+	Log         uint64
+	Alert       uint64
+	Block       uint64
+	Possible    uint64
+	Path        struct {
+		_     structs.HostLayout
+		Depth uint32
+		Flags uint32
+		Names [2048]uint32
+		Bytes [4096]uint8
+	}
+	Leader struct {
+		_     structs.HostLayout
+		Depth uint32
+		Flags uint32
+		Names [2048]uint32
+		Bytes [4096]uint8
+	}
 }
 
 type benchRootKey struct {
@@ -99,27 +179,32 @@ type benchSample struct {
 }
 
 type benchScratch struct {
-	_           structs.HostLayout
-	Busy        uint32
-	Stale       uint32
-	Dentry      uint64
-	Mount       uint64
-	MountRoot   uint64
-	FirstMount  uint64
-	TopMount    uint64
-	Depth       uint32
-	Length      uint32
-	PathFlags   uint32
-	Next        uint32
-	State       uint32
-	Left        uint32
-	Must        uint64
-	May         uint64
-	Revision    uint32
-	Interactive uint32
-	Used        uint32
-	_           [4]byte
-	Record      struct {
+	_          structs.HostLayout
+	Busy       uint32
+	Stale      uint32
+	Namespace  uint64
+	Dentry     uint64
+	Mount      uint64
+	MountRoot  uint64
+	FirstMount uint64
+	TopMount   uint64
+	Depth      uint32
+	Length     uint32
+	PathFlags  uint32
+	Next       uint32
+	At         uint32
+	State      uint32
+	Left       uint32
+	_          [4]byte
+	Must       uint64
+	May        uint64
+	WhoMust    uint64
+	WhoMay     uint64
+	Revision   uint32
+	Pad        uint32
+	Used       uint32
+	_          [4]byte
+	Record     struct {
 		_           structs.HostLayout
 		Size        uint32
 		Kind        uint8
@@ -179,6 +264,19 @@ type benchScratch struct {
 	Names [2048]uint64
 }
 
+type benchSeat struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Slots  [2]struct {
+		_        structs.HostLayout
+		Revision uint32
+		Pad      uint32
+		Bits     [2]uint64
+	}
+	Rooted uint32
+	Pad    uint32
+}
+
 type benchSelftest struct {
 	_    structs.HostLayout
 	Tid  uint32
@@ -191,6 +289,13 @@ type benchText struct {
 	_     structs.HostLayout
 	Key   benchFixedKey
 	Bytes [456]int8
+}
+
+type benchUserNames struct {
+	_         structs.HostLayout
+	User      benchContainerUser
+	Revision  [2]uint32
+	Selectors [2]uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -206,13 +311,15 @@ const (
 	benchMapFixedPrefixes     = "fixed_prefixes"
 	benchMapNested            = "nested"
 	benchMapPolicies          = "policies"
+	benchMapRehearsals        = "rehearsals"
 	benchMapRollingPrefixes   = "rolling_prefixes"
-	benchMapRooted            = "rooted"
 	benchMapRoots             = "roots"
 	benchMapSamples           = "samples"
 	benchMapScratch           = "scratch"
+	benchMapSeats             = "seats"
 	benchMapTexts             = "texts"
 	benchMapTruncating        = "truncating"
+	benchMapUsers             = "users"
 	benchProgL_chmod          = "l_chmod"
 	benchProgL_exec           = "l_exec"
 	benchProgL_fork           = "l_fork"
@@ -234,6 +341,7 @@ const (
 	benchProgM_rename         = "m_rename"
 	benchProgM_truncate       = "m_truncate"
 	benchProgM_unlink         = "m_unlink"
+	benchProgRehearse         = "rehearse"
 	benchProgT_cgroupMkdir    = "t_cgroup_mkdir"
 	benchProgT_cgroupRmdir    = "t_cgroup_rmdir"
 	benchProgT_exec           = "t_exec"
@@ -277,9 +385,12 @@ const (
 	benchVarCanary            = "canary"
 	benchVarCgroupSubsystem   = "cgroup_subsystem"
 	benchVarDescriptor        = "descriptor"
+	benchVarGeneration        = "generation"
 	benchVarHostRoot          = "host_root"
 	benchVarInto              = "into"
+	benchVarJudgeReads        = "judge_reads"
 	benchVarLeaf              = "leaf"
+	benchVarLoadsInOrder      = "loads_in_order"
 	benchVarOrder             = "order"
 	benchVarOwnCgroup         = "own_cgroup"
 	benchVarOwnId             = "own_id"
@@ -356,6 +467,7 @@ type benchProgramSpecs struct {
 	M_rename         *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_truncate       *ebpf.ProgramSpec `ebpf:"m_truncate"`
 	M_unlink         *ebpf.ProgramSpec `ebpf:"m_unlink"`
+	Rehearse         *ebpf.ProgramSpec `ebpf:"rehearse"`
 	T_cgroupMkdir    *ebpf.ProgramSpec `ebpf:"t_cgroup_mkdir"`
 	T_cgroupRmdir    *ebpf.ProgramSpec `ebpf:"t_cgroup_rmdir"`
 	T_exec           *ebpf.ProgramSpec `ebpf:"t_exec"`
@@ -397,13 +509,15 @@ type benchMapSpecs struct {
 	FixedPrefixes   *ebpf.MapSpec `ebpf:"fixed_prefixes"`
 	Nested          *ebpf.MapSpec `ebpf:"nested"`
 	Policies        *ebpf.MapSpec `ebpf:"policies"`
+	Rehearsals      *ebpf.MapSpec `ebpf:"rehearsals"`
 	RollingPrefixes *ebpf.MapSpec `ebpf:"rolling_prefixes"`
-	Rooted          *ebpf.MapSpec `ebpf:"rooted"`
 	Roots           *ebpf.MapSpec `ebpf:"roots"`
 	Samples         *ebpf.MapSpec `ebpf:"samples"`
 	Scratch         *ebpf.MapSpec `ebpf:"scratch"`
+	Seats           *ebpf.MapSpec `ebpf:"seats"`
 	Texts           *ebpf.MapSpec `ebpf:"texts"`
 	Truncating      *ebpf.MapSpec `ebpf:"truncating"`
+	Users           *ebpf.MapSpec `ebpf:"users"`
 }
 
 // benchVariableSpecs contains global variables before they are loaded into the kernel.
@@ -427,9 +541,12 @@ type benchVariableSpecs struct {
 	Canary          *ebpf.VariableSpec `ebpf:"canary"`
 	CgroupSubsystem *ebpf.VariableSpec `ebpf:"cgroup_subsystem"`
 	Descriptor      *ebpf.VariableSpec `ebpf:"descriptor"`
+	Generation      *ebpf.VariableSpec `ebpf:"generation"`
 	HostRoot        *ebpf.VariableSpec `ebpf:"host_root"`
 	Into            *ebpf.VariableSpec `ebpf:"into"`
+	JudgeReads      *ebpf.VariableSpec `ebpf:"judge_reads"`
 	Leaf            *ebpf.VariableSpec `ebpf:"leaf"`
+	LoadsInOrder    *ebpf.VariableSpec `ebpf:"loads_in_order"`
 	Order           *ebpf.VariableSpec `ebpf:"order"`
 	OwnCgroup       *ebpf.VariableSpec `ebpf:"own_cgroup"`
 	OwnId           *ebpf.VariableSpec `ebpf:"own_id"`
@@ -472,13 +589,15 @@ type benchMaps struct {
 	FixedPrefixes   *ebpf.Map `ebpf:"fixed_prefixes"`
 	Nested          *ebpf.Map `ebpf:"nested"`
 	Policies        *ebpf.Map `ebpf:"policies"`
+	Rehearsals      *ebpf.Map `ebpf:"rehearsals"`
 	RollingPrefixes *ebpf.Map `ebpf:"rolling_prefixes"`
-	Rooted          *ebpf.Map `ebpf:"rooted"`
 	Roots           *ebpf.Map `ebpf:"roots"`
 	Samples         *ebpf.Map `ebpf:"samples"`
 	Scratch         *ebpf.Map `ebpf:"scratch"`
+	Seats           *ebpf.Map `ebpf:"seats"`
 	Texts           *ebpf.Map `ebpf:"texts"`
 	Truncating      *ebpf.Map `ebpf:"truncating"`
+	Users           *ebpf.Map `ebpf:"users"`
 }
 
 func (m *benchMaps) Close() error {
@@ -492,13 +611,15 @@ func (m *benchMaps) Close() error {
 		m.FixedPrefixes,
 		m.Nested,
 		m.Policies,
+		m.Rehearsals,
 		m.RollingPrefixes,
-		m.Rooted,
 		m.Roots,
 		m.Samples,
 		m.Scratch,
+		m.Seats,
 		m.Texts,
 		m.Truncating,
+		m.Users,
 	)
 }
 
@@ -523,9 +644,12 @@ type benchVariables struct {
 	Canary          *ebpf.Variable `ebpf:"canary"`
 	CgroupSubsystem *ebpf.Variable `ebpf:"cgroup_subsystem"`
 	Descriptor      *ebpf.Variable `ebpf:"descriptor"`
+	Generation      *ebpf.Variable `ebpf:"generation"`
 	HostRoot        *ebpf.Variable `ebpf:"host_root"`
 	Into            *ebpf.Variable `ebpf:"into"`
+	JudgeReads      *ebpf.Variable `ebpf:"judge_reads"`
 	Leaf            *ebpf.Variable `ebpf:"leaf"`
+	LoadsInOrder    *ebpf.Variable `ebpf:"loads_in_order"`
 	Order           *ebpf.Variable `ebpf:"order"`
 	OwnCgroup       *ebpf.Variable `ebpf:"own_cgroup"`
 	OwnId           *ebpf.Variable `ebpf:"own_id"`
@@ -564,6 +688,7 @@ type benchPrograms struct {
 	M_rename         *ebpf.Program `ebpf:"m_rename"`
 	M_truncate       *ebpf.Program `ebpf:"m_truncate"`
 	M_unlink         *ebpf.Program `ebpf:"m_unlink"`
+	Rehearse         *ebpf.Program `ebpf:"rehearse"`
 	T_cgroupMkdir    *ebpf.Program `ebpf:"t_cgroup_mkdir"`
 	T_cgroupRmdir    *ebpf.Program `ebpf:"t_cgroup_rmdir"`
 	T_exec           *ebpf.Program `ebpf:"t_exec"`
@@ -615,6 +740,7 @@ func (p *benchPrograms) Close() error {
 		p.M_rename,
 		p.M_truncate,
 		p.M_unlink,
+		p.Rehearse,
 		p.T_cgroupMkdir,
 		p.T_cgroupRmdir,
 		p.T_exec,

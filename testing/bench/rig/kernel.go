@@ -53,6 +53,9 @@ func load() (*kernel, error) {
 		return nil, err
 	}
 	spec.Maps[benchMapScratch].MaxEntries *= uint32(cpus)
+	if err := spec.Variables[benchVarLoadsInOrder].Set(true); err != nil {
+		return nil, err
+	}
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		return nil, fmt.Errorf("load the programs: %w", err)
@@ -135,10 +138,14 @@ func (k *kernel) policyMap(rs *ruleset.Ruleset) (*ebpf.Map, error) {
 // putContainers fills the map of containers as a node does, and gives ours these bits.
 func (k *kernel) putContainers(bits uint64) error {
 	for id := k.own; id < k.own+samples; id++ {
-		c := benchContainer{Cgroup: id}
+		c, seat := benchContainer{Cgroup: id, Rooted: 1}, benchSeat{Cgroup: id, Rooted: 1}
 		slot := &c.Slots[revision&1]
 		slot.Revision, slot.Bits[0] = revision, bits
 		if err := k.coll.Maps[benchMapContainers].Put(id, c); err != nil {
+			return err
+		}
+		seat.Slots = c.Slots
+		if err := k.coll.Maps[benchMapSeats].Put(place(id), seat); err != nil {
 			return err
 		}
 	}
@@ -206,3 +213,6 @@ func (k *kernel) repeated(variant string, repeat uint32) (took, sum uint64, err 
 	}
 	return took, sum, k.coll.Variables[benchVarSum].Get(&sum)
 }
+
+// place is where a container's seat is.
+func place(id uint64) uint32 { return uint32(id) % uint32(benchLimitsMAX_SEATS) }

@@ -170,6 +170,9 @@ func (k *kernel) enter(c *configuration) error {
 		if err := k.coll.Maps[benchMapContainers].Delete(k.own); err != nil {
 			return err
 		}
+		if err := k.coll.Maps[benchMapSeats].Put(place(k.own), benchSeat{}); err != nil {
+			return err
+		}
 	}
 	for name, m := range map[string]*ebpf.Map{
 		benchMapPolicies: c.policy, benchMapFixedPrefixes: c.fixed, benchMapRollingPrefixes: c.rolling,

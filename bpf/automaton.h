@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/*
+ * The policy in force, and its automata. A policy is one map value behind the
+ * only slot of an array of maps. A program takes every datum of an event from
+ * one value; global functions look the value up anew, because they cannot be
+ * handed a pointer, and give up on another revision than the caller's.
+ */
+#ifndef CLOUD_DEFEND_AUTOMATON_H
+#define CLOUD_DEFEND_AUTOMATON_H
+
+/* Named here because clang leaves a type that only an inner map names unsized. */
+const struct policy *btf_policy __attribute__((unused));
+
+struct policy_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct policy);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct policy_map);
+} policies SEC(".maps");
+
+static __always_inline struct policy *policy_current(void)
+{
+	__u32 zero = 0;
+	void *map = bpf_map_lookup_elem(&policies, &zero);
+
+	return map ? bpf_map_lookup_elem(map, &zero) : 0;
+}
+
+#define CELL_TAG 0xff
+#define CELL_SKIP (1U << 30)
+#define CELL_SINK (1U << 31)
+
+/*
+ * One step of the automaton: the cell of the transition, whose flags speak of
+ * the state that it leads to. Class 0 is every byte that no pattern names; it
+ * and every class without a cell of its own take the row's default.
+ */
+static __always_inline __u32 automaton_step(const struct policy *p, __u32 state, __u8 byte)
+{
+	__u32 class = p->classes[byte];
+	__u32 cell = 0;
+
+	if (class) {
+		cell = p->cells[(state + 2 + class) & (MAX_CELLS - 1)];
+		if ((cell & CELL_TAG) == class)
+			return cell;
+	}
+	return p->cells[state & (MAX_CELLS - 1)];
+}
+
+static __always_inline __u32 cell_state(__u32 cell)
+{
+	return cell >> 8 & (MAX_CELLS - 1);
+}
+
+static __always_inline __u64 automaton_accept(const struct policy *p, __u32 state)
+{
+	__u32 id = p->cells[(state + 1) & (MAX_CELLS - 1)] >> 8;
+
+	return p->accept[id & (MAX_ACCEPT - 1)];
+}
+
+/*
+ * Feeds names to the automaton, from s->next down to the leaf, a "/" before
+ * each. Returns 1 when no further byte can change the result.
+ *
+ * Two bounded loops cost the verifier their product, so a call reads only
+ * STRIDE_NAMES times up to STRIDE_BYTES bytes. What lives from one name to the
+ * next is in memory, where the verifier does not follow it.
+ */
+#define STRIDE_NAMES 4
+#define STRIDE_BYTES 64
+
+__noinline int automaton_stride(__u32 index)
+{
+	volatile struct scratch *s = scratch_at(index);
+	struct policy *p = policy_current();
+	__u32 cell, state, at, len, next;
+	__u64 name, word;
+	bool direct;
+
+	if (!s)
+		return 1;
+	if (!p || p->revision != s->revision) {
+		s->stale = 1;
+		return 1;
+	}
+	for (__u32 i = 0; i < STRIDE_NAMES; i++) {
+		next = s->next;
+		if (!next)
+			return 1;
+		name = s->names[(next - 1) & (MAX_COMPONENTS - 1)];
+		at = s->at;
+		if (!at) {
+			cell = automaton_step(p, s->state, '/');
+			s->state = cell_state(cell);
+			if (cell & CELL_SINK)
+				return 1;
+			if (cell & CELL_SKIP) {
+				s->next = next - 1;
+				continue;
+			}
+		}
+		s->left = (name >> 56) - at;
+		if (s->left > STRIDE_BYTES) {
+			s->left = STRIDE_BYTES;
+			s->at = at + STRIDE_BYTES;
+		} else {
+			s->at = 0;
+			s->next = next - 1;
+		}
+		len = s->left;
+		name = (name | NAME_TOP) + at;
+		direct = bpf_rdonly_cast && !(name & 7);
+		if (!direct)
+			bpf_probe_read_kernel((void *)s->name, len & 127, (void *)name);
+		state = s->state;
+		cell = 0;
+		for (__u32 j = 0; j < len && j < STRIDE_BYTES; j += 8) {
+			word = direct ? load_word(name + j) : *(volatile __u64 *)&s->name[j];
+#pragma clang loop unroll(full)
+			for (__u32 k = 0; k < 8; k++) {
+				if (j + k >= len)
+					goto read;
+				cell = automaton_step(p, state, word);
+				state = cell_state(cell);
+				if (cell & (CELL_SINK | CELL_SKIP))
+					goto read;
+				word >>= 8;
+			}
+		}
+read:
+		s->state = state;
+		if (cell & CELL_SINK)
+			return 1;
+		if (cell & CELL_SKIP) {
+			s->at = 0;
+			s->next = next - 1;
+		}
+	}
+	return 0;
+}
+
+/* Reads on for a while. Returns 1 when no further byte can change the result. */
+__noinline int automaton_strides(__u32 index)
+{
+	for (__u32 i = 0; i < 32; i++)
+		if (automaton_stride(index))
+			return 1;
+	return 0;
+}
+
+/* What the automata that begin in starts accept of the path that was climbed last. */
+static __always_inline __u64 automata_path(volatile struct scratch *s, const struct policy *p,
+					   const __u32 *starts, __u32 index)
+{
+	__u64 accepted = 0;
+
+	for (__u32 a = 0; a < MAX_AUTOMATA; a++) {
+		__u32 state = starts[a];
+
+		if (!state)
+			break;
+		s->next = s->depth;
+		s->at = 0;
+		s->state = state;
+		if (!s->depth)
+			s->state = cell_state(automaton_step(p, state, '/'));
+		else if (!automaton_stride(index)) /* most paths end here, without another call */
+			for (__u32 i = 0; i < MAX_COMPONENTS * 4 / STRIDE_NAMES / 32; i++)
+				if (automaton_strides(index))
+					break;
+		accepted |= automaton_accept(p, s->state);
+	}
+	return accepted;
+}
+
+/* What the automaton that begins in start accepts of the last name, cut as comm is. */
+static __always_inline __u64 automaton_name(volatile struct scratch *s, const struct policy *p,
+					    __u32 start)
+{
+	__u64 name = s->names[0];
+	__u32 len = name >> 56, state = start, cell;
+
+	if (len > 15)
+		len = 15;
+	bpf_probe_read_kernel((void *)s->name, len & 15, (void *)(name | NAME_TOP));
+	for (__u32 i = 0; i < 15; i++) {
+		if (i >= len)
+			break;
+		cell = automaton_step(p, state, s->name[i]);
+		state = cell_state(cell);
+		if (cell & CELL_SINK)
+			break;
+	}
+	return automaton_accept(p, state);
+}
+
+#endif

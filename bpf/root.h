@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/*
+ * The mount at the top of a mount namespace's "/", which tells a container's
+ * tasks from the host's where the cgroup does not.
+ */
+#ifndef CLOUD_DEFEND_ROOT_H
+#define CLOUD_DEFEND_ROOT_H
+
+/* Of init, learnt by the self-test. */
+struct root_key host_root;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64); /* cgroup id */
+	__type(value, struct container);
+} containers SEC(".maps");
+
+/* Root mounts seen with tasks of a known container. First come, first kept, while it lives. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct root_key);
+	__type(value, __u64); /* cgroup id of the container */
+} roots SEC(".maps");
+
+/* The mount that the task sees as "/", however deep a chroot it is in. */
+static __noinline void task_root(struct task_struct *task, struct root_key *key)
+{
+	struct fs_struct *fs = LOAD(task, fs);
+	struct vfsmount *mnt = LOAD(fs, root.mnt);
+	struct mount *m = mount_of(mnt), *top = m, *above;
+	struct super_block *sb;
+	struct inode *inode;
+
+	for (int i = 0; i < 16; i++) {
+		above = LOAD(m, mnt_parent);
+		if (above == m)
+			break;
+		if (LOAD(m, mnt_mountpoint) != LOAD(above, mnt.mnt_root))
+			top = above;
+		m = above;
+	}
+	sb = LOAD(top, mnt.mnt_sb);
+	inode = LOAD(LOAD(top, mnt.mnt_root), d_inode);
+	key->device = LOAD(sb, s_dev);
+	key->inode = LOAD(inode, i_ino);
+	key->pad = 0;
+}
+
+static __always_inline bool is_host_root(const struct root_key *key)
+{
+	return key->inode == host_root.inode && key->device == host_root.device;
+}
+
+/*
+ * Whether an image on a detached mount is none of the container's: runc enters
+ * a container from a copy of itself that it has detached. An image on the file
+ * system of the container's own root could be any that a rule names.
+ */
+static __always_inline bool is_runtime_image(struct mount *m)
+{
+	struct root_key root;
+
+	task_root((void *)bpf_get_current_task(), &root);
+	return is_host_root(&root) || BPF_CORE_READ(m, mnt.mnt_sb, s_dev) != root.device;
+}
+
+/* Remembers the current task's root as its container's, unless it is another's. */
+static __noinline void scope_learn_root(__u64 container)
+{
+	struct root_key root;
+	__u64 *owner;
+
+	task_root((void *)bpf_get_current_task(), &root);
+	if (is_host_root(&root))
+		return;
+	owner = bpf_map_lookup_elem(&roots, &root);
+	if (!owner || !bpf_map_lookup_elem(&containers, owner))
+		bpf_map_update_elem(&roots, &root, &container, BPF_ANY);
+}
+
+/* Finds init above the current task and takes its root for the host's. */
+static __always_inline void scope_learn_host(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	for (int i = 0; i < 64; i++) {
+		if (BPF_CORE_READ(task, tgid) == 1) {
+			task_root(task, &host_root);
+			return;
+		}
+		task = BPF_CORE_READ(task, real_parent);
+	}
+}
+
+#endif
