@@ -121,8 +121,9 @@ does not know, validate --official tells.`
 
 const casesGuide = `Try operations on a policy and compare what it does with what you expect.
 
-Each case of CASES.yml is one operation in one container. It is judged by the
-same compiled tables that the kernel gets.
+Each case of CASES.yml is one operation in one container. The kernel's own BPF
+programs judge it where they load, which takes root, and the same compiled
+tables do without them everywhere; nothing is attached, and nothing happens.
 
 ` + exampleCases + `
 A case:
@@ -148,6 +149,7 @@ A case:
               responses that fire, selectors those that made them fire; [] is
               none
 
-Output: one line per case, under a failed one the difference and what led to it.
+Output: one line per case, under a failed one the difference and what led to it;
+who judged is said on standard error.
 Exit status: 0 every case is ok, 1 one failed, 2 the policy or the cases have
 faults; those are listed like those of a policy.`

@@ -8,12 +8,15 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastic/cloud-defend/pkg/policy"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+	"github.com/elastic/cloud-defend/testing/kerneltest"
 )
 
 // inFolder makes a folder with these files the current one.
@@ -71,8 +74,10 @@ func TestPolicyVerbs(t *testing.T) {
 		{"explain faulty.yml", exitInput, `^$`, `^cloud-defend: faulty.yml:4:7: .*\nfaulty.yml:6:15: `},
 		{"explain", exitInput, `^$`, `FILE is missing`},
 		{"explain web.yml cases.yml", exitInput, `^$`, `unexpected argument "cases.yml"`},
-		{"test web.yml cases.yml", exitDone, `(?s)^ok    nobody changes a page\n.*\n4 ok, 0 failed\n$`, `^$`},
-		{"test web.yml failing.yml", exitFailed, `(?s)^FAIL  a page stays \(failing.yml:2\)\n        actions: want alert\|block, got none\n.*\n0 ok, 1 failed\n$`, `^$`},
+		{"test --evaluator go web.yml cases.yml", exitDone, `(?s)^ok    nobody changes a page\n.*\n4 ok, 0 failed\n$`, `^judged in Go\n$`},
+		{"test web.yml cases.yml", exitDone, `\n4 ok, 0 failed\n$`, `^judged (in Go, not by the kernel's programs: .*|by the kernel's programs, and in Go)\n$`},
+		{"test --evaluator tea web.yml cases.yml", exitInput, `^$`, `--evaluator "tea": use auto, kernel or go`},
+		{"test --evaluator go web.yml failing.yml", exitFailed, `(?s)^FAIL  a page stays \(failing.yml:2\)\n        actions: want alert\|block, got none\n.*\n0 ok, 1 failed\n$`, `^judged in Go\n$`},
 		{"test web.yml faulty-cases.yml", exitInput, `^$`, `^cloud-defend: faulty-cases.yml:3:16: .*did you mean "deleteFile"\?\n$`},
 		{"test faulty.yml cases.yml", exitInput, `^$`, `^cloud-defend: faulty.yml:4:7: `},
 		{"test web.yml missing.yml", exitInput, `^$`, `^cloud-defend: missing.yml: the file cannot be read`},
@@ -102,7 +107,7 @@ func TestPolicyExamples(t *testing.T) {
 		{"[/usr/share/nginx/html/**]", "[/usr/share/nginx/html/**, /var/**]", "logs are written"},
 	} {
 		inFolder(t, map[string]string{"web.yml": strings.Replace(examplePolicy, c.old, c.new, 1), "cases.yml": exampleCases})
-		code, stdout, _ := runPolicy(t, "test", "web.yml", "cases.yml")
+		code, stdout, _ := runPolicy(t, "test", "--evaluator", "go", "web.yml", "cases.yml")
 		if c.failing == "" {
 			require.Equal(t, exitInput, code, c.new)
 			continue
@@ -114,6 +119,38 @@ func TestPolicyExamples(t *testing.T) {
 	inFolder(t, map[string]string{"web.yml": examplePolicy})
 	_, stdout, _ := runPolicy(t, "explain", "web.yml")
 	require.Contains(t, stdout, "Changes nothing\n  nothing:")
+}
+
+// TestDisagreement: where the evaluators differ, the case fails, whatever it expects.
+func TestDisagreement(t *testing.T) {
+	p, _, err := policy.Parse("web.yml", []byte(examplePolicy))
+	require.NoError(t, err)
+	rules, err := ruleset.Compile(p)
+	require.NoError(t, err)
+	cases, _, err := policy.ParseCases("cases.yml", []byte(exampleCases), p)
+	require.NoError(t, err)
+	tried, err := tryCases(rules, cases, "go")
+	require.NoError(t, err)
+	tried.inKernel = slices.Clone(tried.inGo)
+	tried.inKernel[0].Block = 0
+	var out strings.Builder
+	require.Error(t, tried.report(&out, "cases.yml", rules))
+	require.Contains(t, out.String(), "FAIL  nobody changes a page (cases.yml:2)\n        actions: want alert|block, got alert\n")
+	require.Contains(t, out.String(), "a bug of cloud-defend: the kernel's programs decide alert by [pages], Go decides alert|block by [pages]; please report it")
+	require.Contains(t, out.String(), "3 ok, 1 failed")
+}
+
+// TestKernelPolicyTest judges the guide's cases by the programs themselves.
+func TestKernelPolicyTest(t *testing.T) {
+	kerneltest.Require(t)
+	inFolder(t, map[string]string{"web.yml": examplePolicy, "cases.yml": exampleCases, "failing.yml": failingCases})
+	code, stdout, stderr := runPolicy(t, "test", "--evaluator", "kernel", "web.yml", "cases.yml")
+	require.Equal(t, exitDone, code, "%s%s", stdout, stderr)
+	require.Contains(t, stdout, "\n4 ok, 0 failed\n")
+	require.Equal(t, "judged by the kernel's programs, and in Go\n", stderr)
+	code, stdout, _ = runPolicy(t, "test", "--evaluator", "kernel", "web.yml", "failing.yml")
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stdout, "0 ok, 1 failed\n")
 }
 
 // TestPolicyGuideIsComplete holds the guide against the language.
