@@ -80,6 +80,12 @@ func (in *Input) Stream(dataset string) (Stream, bool) {
 	return in.Streams[i], true
 }
 
+// Namespace is that of the documents: the alerts stream's.
+func (in *Input) Namespace() string {
+	s, _ := in.Stream(Alerts)
+	return cmp.Or(s.Namespace, "default")
+}
+
 // Disabled lists the datasets to which nothing may be sent.
 func (in *Input) Disabled() []string {
 	return slices.DeleteFunc(slices.Clone(datasets), func(d string) bool {
