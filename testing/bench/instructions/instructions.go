@@ -84,6 +84,7 @@ func measure(ctx context.Context, root string, out io.Writer) (*table, error) {
 		Kernel:            kernel,
 		Cmdline:           "lsm=" + vm.WithBPF,
 		CountInstructions: true,
+		Timeout:           20 * time.Minute, // half a minute of a processor, however many share it
 		Files:             map[string]string{"/count": program},
 		Commands:          []vm.Command{{Command: job.Command{Args: []string{"/count"}}, Output: &output}},
 	})
