@@ -18,7 +18,7 @@ import (
 	"github.com/elastic/cloud-defend/testing/kerneltest"
 )
 
-var pairsFlag = goflag.Int("pairs", 40_000, "pairs of a policy and an operation that the kernel and Go judge; 10,000,000 take minutes")
+var pairsFlag = goflag.Int("pairs", 24_000, "pairs of a policy and an operation that the kernel and Go judge; 10,000,000 take minutes")
 
 // TestKernelJudgesAsGo: the functions that the hooks call decide as the Go evaluator does.
 func TestKernelJudgesAsGo(t *testing.T) {
