@@ -64,9 +64,10 @@ func runManaged(ctx context.Context, overrides []string) error {
 		return inputError(errors.New("--agent-managed is how Elastic Agent starts this program; by hand, use: cloud-defend run --policy FILE"))
 	}
 	level := new(slog.LevelVar)
-	m := newManaged(unit.NewLog(os.Stderr, level), openKernel, dataFolder(overrides))
+	log := unit.NewLog(os.Stderr, level)
+	m := newManaged(log, openKernel(log), dataFolder(overrides))
 	component, err := unit.Connect(os.Stdin, unit.Options{
-		Name: "cloud-defend", Commit: commit(buildInfo()), Log: m.log, Level: level, Diagnostics: m.diagnostics(),
+		Name: "cloud-defend", Commit: commit(buildInfo()), Log: log, Level: level, Diagnostics: m.diagnostics(),
 	})
 	if err != nil {
 		return inputError(err)
@@ -103,14 +104,17 @@ type enforcer interface {
 
 // openKernel loads the programs. What they need of the agent and of the node
 // does not change while they run.
-func openKernel(agent unit.Agent, v settings.Values, out *sink, log *slog.Logger) (enforcer, error) {
-	return pipeline.Open(pipeline.Config{
-		Agent:  ecs.Agent{ID: agent.ID, EphemeralID: ephemeralID(), Name: host(), Version: agent.Version},
-		Output: out,
-		Log:    log,
-		Proc:   v.Proc,
-		Cgroup: v.Cgroup,
-	})
+func openKernel(log *slog.Logger) opener {
+	return func(agent unit.Agent, namespace string, v settings.Values, out *sink) (enforcer, error) {
+		return pipeline.Open(pipeline.Config{
+			Agent:     ecs.Agent{ID: agent.ID, EphemeralID: ephemeralID(), Name: host(), Version: agent.Version},
+			Namespace: namespace,
+			Output:    out,
+			Log:       log,
+			Proc:      v.Proc,
+			Cgroup:    v.Cgroup,
+		})
+	}
 }
 
 // ephemeralID is a random UUID: agent.ephemeral_id names one run of the program.

@@ -6,10 +6,8 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,16 +21,21 @@ import (
 
 // report says what is in force and what is not as it should be.
 func (m *managed) report() unit.Report {
-	return unit.Report{Applied: m.wanted.Sequence, Input: m.inputHealth(), Output: m.sink.health(m.wanted.Output)}
+	now := time.Now()
+	r := unit.Report{Applied: m.wanted.Sequence, Input: m.inputHealth(now)}
+	if m.delivery != nil {
+		r.Output = m.delivery.health(now)
+	}
+	return r
 }
 
-func (m *managed) inputHealth() unit.Health {
+func (m *managed) inputHealth(now time.Time) unit.Health {
 	s := m.status()
 	h := unit.Health{Counters: counters(s)}
-	if now := m.enforced(); now.input != nil {
-		h.InForce = fmt.Sprintf("Revision %d is in force (%s) by %s", now.input.Revision, contents(now.rules), mode(s.Probe))
+	if p := m.enforced(); p.input != nil {
+		h.InForce = fmt.Sprintf("Revision %d is in force (%s) by %s", p.input.Revision, contents(p.rules), mode(s.Probe))
 	}
-	h.Reasons = slices.Concat(m.rejected, m.settingReasons(), m.statusReasons(s), m.warnings, m.sink.reasons())
+	h.Reasons = slices.Concat(m.rejected, m.settingReasons(), m.statusReasons(s, now), m.warnings, m.sink.reasons())
 	return h
 }
 
@@ -58,7 +61,7 @@ func (m *managed) settingReasons() []unit.Reason {
 	return all
 }
 
-func (m *managed) statusReasons(s pipeline.Status) []unit.Reason {
+func (m *managed) statusReasons(s pipeline.Status, now time.Time) []unit.Reason {
 	if m.running == nil {
 		return nil
 	}
@@ -70,33 +73,33 @@ func (m *managed) statusReasons(s pipeline.Status) []unit.Reason {
 		}
 		all = append(all, unit.Reason{Weight: unit.Reduced, Fault: fault, Remedy: "mount the runtime's socket"})
 	}
-	return append(all, m.lost.reasons(s, time.Now())...)
+	if m.lost.is(s.Lost()+s.Probe.Missed, now) {
+		all = append(all, unit.Reason{
+			Weight: unit.Lost,
+			Fault: fmt.Sprintf("%d alerts and %d events found no room, %d operations were refused without a record, %d were not judged",
+				s.Probe.LostAlerts, s.Probe.LostEvents+s.Probe.Malformed, s.Probe.Blind, s.Probe.Missed),
+			Remedy: "give the component more CPU, or log less",
+		})
+	}
+	return all
 }
 
 // lossShown is how long a loss degrades the unit. The counters stay.
 const lossShown = 10 * time.Minute
 
-// losses remembers when something was lost last.
-type losses struct {
+// recent remembers when something was lost last.
+type recent struct {
 	total uint64
 	at    time.Time
 }
 
-func (l *losses) reasons(s pipeline.Status, now time.Time) []unit.Reason {
-	total := s.Lost() + s.Probe.Missed
-	if total > l.total {
-		l.at = now
+// is reports whether the total grew within lossShown.
+func (r *recent) is(total uint64, now time.Time) bool {
+	if total > r.total {
+		r.at = now
 	}
-	l.total = total
-	if total == 0 || now.Sub(l.at) > lossShown {
-		return nil
-	}
-	return []unit.Reason{{
-		Weight: unit.Lost,
-		Fault: fmt.Sprintf("%d alerts and %d events found no room, %d operations were refused without a record, %d were not judged",
-			s.Probe.LostAlerts, s.Probe.LostEvents+s.Probe.Malformed, s.Probe.Blind, s.Probe.Missed),
-		Remedy: "give the component more CPU, or log less",
-	}}
+	r.total = total
+	return total > 0 && now.Sub(r.at) <= lossShown
 }
 
 // kernelReason says what the kernel lacks.
@@ -150,14 +153,4 @@ func (m *managed) rulesText() []byte {
 		fmt.Fprintln(&out, err)
 	}
 	return out.Bytes()
-}
-
-func (s *sink) dump() []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	text, err := json.MarshalIndent(maps.Clone(s.withheld), "", " ")
-	if err != nil {
-		return []byte(err.Error())
-	}
-	return text
 }

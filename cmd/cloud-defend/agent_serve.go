@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/pipeline"
+	"github.com/elastic/cloud-defend/pkg/queue"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 	"github.com/elastic/cloud-defend/pkg/settings"
 	"github.com/elastic/cloud-defend/pkg/unit"
@@ -26,6 +27,9 @@ const (
 	openPeriod = 30 * time.Second
 )
 
+// opener loads the programs.
+type opener func(a unit.Agent, namespace string, v settings.Values, out *sink) (enforcer, error)
+
 type applier interface {
 	Apply(*ruleset.Ruleset, pipeline.Origin) (revision uint32, err error)
 }
@@ -34,12 +38,14 @@ type applier interface {
 // diagnostics read is under the lock.
 type managed struct {
 	log  *slog.Logger
-	open func(unit.Agent, settings.Values, *sink, *slog.Logger) (enforcer, error)
+	open opener
 	sink *sink
 	dir  string
+	tick time.Duration // reportPeriod
 
 	environment []settings.Fault
 	values      settings.Values
+	opened      settings.Values  // those with which the queue was opened
 	settings    []settings.Fault // of the wanted input
 	waiting     []string         // settings that the next start puts in force
 
@@ -47,10 +53,12 @@ type managed struct {
 	read     *unit.Input // the one that was judged last
 	rejected []unit.Reason
 	warnings []unit.Reason
-	lost     losses
+	lost     recent
+	delivery *delivery // nil until the settings are known that it needs
 
-	running *running
-	stopped time.Time // when the kernel was tried last
+	running   *running
+	namespace string    // of what runs
+	stopped   time.Time // when the kernel was tried last
 
 	mu      sync.Mutex
 	inForce inForce
@@ -69,8 +77,9 @@ type running struct {
 	done chan error
 }
 
-func newManaged(log *slog.Logger, open func(unit.Agent, settings.Values, *sink, *slog.Logger) (enforcer, error), dir string) *managed {
-	m := &managed{log: log, open: open, sink: newSink(), dir: dir, values: settings.Defaults()}
+func newManaged(log *slog.Logger, open opener, dir string) *managed {
+	m := &managed{log: log, open: open, dir: dir, tick: reportPeriod, values: settings.Defaults()}
+	m.sink = newSink(func(ctx context.Context, docs []queue.Doc) error { return m.delivery.queue.Push(ctx, docs) })
 	m.environment = settings.Environ(&m.values, os.LookupEnv)
 	for _, f := range m.environment {
 		log.Error("a variable of the environment cannot be used", "fault", f.String())
@@ -83,13 +92,13 @@ func (m *managed) serve(ctx context.Context, component *unit.Component) error {
 	ended := make(chan error, 1)
 	go func() { ended <- component.Run(ctx) }()
 	m.resume()
-	tick := time.NewTicker(reportPeriod)
+	tick := time.NewTicker(m.tick)
 	defer tick.Stop()
 	for {
 		select {
 		case w, open := <-component.Wanted():
 			if !open {
-				m.stop()
+				m.close()
 				return <-ended
 			}
 			m.apply(w)
@@ -98,7 +107,7 @@ func (m *managed) serve(ctx context.Context, component *unit.Component) error {
 		case <-tick.C:
 			m.tryAgain()
 		case <-ctx.Done():
-			m.stop()
+			m.close()
 			component.Close()
 			return <-ended
 		}
@@ -117,6 +126,7 @@ func (m *managed) resume() {
 	m.wanted.Agent = k.Agent
 	m.sink.use(k.Input)
 	m.set(k.Input)
+	m.deliver(nil)
 	m.judge(k.Input)
 }
 
@@ -137,15 +147,34 @@ func (m *managed) done() <-chan error {
 func (m *managed) apply(w unit.Wanted) {
 	m.wanted = w
 	m.sink.use(w.Input)
+	if w.Input != nil && w.Input != m.read {
+		m.set(w.Input)
+	}
+	m.deliver(w.Output)
 	if w.Input == nil || !w.Input.Enforces {
-		m.read, m.rejected, m.warnings, m.settings = nil, nil, nil, nil
+		m.read, m.rejected, m.warnings = nil, nil, nil
 		m.stop()
 		m.logError("the next start may enforce a policy that nobody wants", forgetKept(m.dir))
 		return
 	}
 	if w.Input != m.read {
-		m.set(w.Input)
 		m.judge(w.Input)
+	}
+}
+
+// deliver follows the output, and begins with the first settings that are known.
+func (m *managed) deliver(o *unit.Output) {
+	if m.delivery == nil {
+		m.delivery, m.opened = openDelivery(m.log, m.dir, m.values), m.values
+	}
+	m.delivery.use(o, m.wanted.Agent.Version)
+}
+
+// close ends everything: the events first, then the queue that they go to.
+func (m *managed) close() {
+	m.stop()
+	if m.delivery != nil {
+		m.delivery.close()
 	}
 }
 
@@ -154,8 +183,8 @@ func (m *managed) set(in *unit.Input) {
 	before := m.values
 	m.values, m.settings = settings.Read(before, in.Settings)
 	settings.Environ(&m.values, os.LookupEnv)
-	if m.running != nil {
-		m.waiting = settings.Waiting(before, m.values)
+	if m.delivery != nil {
+		m.waiting = settings.Waiting(m.opened, m.values)
 	}
 }
 
@@ -183,7 +212,7 @@ func (m *managed) judge(in *unit.Input) {
 }
 
 func (m *managed) enforce(in *unit.Input, rules *ruleset.Ruleset) []unit.Reason {
-	if err := m.start(); err != nil {
+	if err := m.start(in); err != nil {
 		return []unit.Reason{kernelReason(err)}
 	}
 	if _, err := m.running.Apply(rules, pipeline.Origin{PolicyID: in.PolicyID, Revision: in.Revision}); err != nil {
@@ -195,20 +224,22 @@ func (m *managed) enforce(in *unit.Input, rules *ruleset.Ruleset) []unit.Reason 
 	return nil
 }
 
-// start loads the programs, unless they run.
-func (m *managed) start() error {
-	if m.running != nil {
+// start loads the programs, unless they run. Another namespace is in every
+// document, so it takes new ones.
+func (m *managed) start(in *unit.Input) error {
+	if m.running != nil && m.namespace == in.Namespace() {
 		return nil
 	}
+	m.stop()
 	m.stopped = time.Now()
-	e, err := m.open(m.wanted.Agent, m.values, m.sink, m.log)
+	e, err := m.open(m.wanted.Agent, in.Namespace(), m.values, m.sink)
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{enforcer: e, stop: stop, done: make(chan error, 1)}
 	go func() { r.done <- e.Run(ctx) }()
-	m.running, m.waiting = r, nil
+	m.running, m.namespace = r, in.Namespace()
 	return nil
 }
 

@@ -6,65 +6,80 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/output"
+	"github.com/elastic/cloud-defend/pkg/queue"
 	"github.com/elastic/cloud-defend/pkg/unit"
 )
 
-// sink is where the documents of a managed component go. It keeps back those of
-// streams that the user disabled, because the agent's key may not write them,
-// and counts them. Its methods may be called from any goroutine.
+// sink puts the documents of a managed component into the queue. It keeps back
+// those of streams that the user disabled, because the agent's key may not
+// write them, and counts them. Write is for one goroutine at a time, the other
+// methods for any.
 type sink struct {
+	push func(context.Context, []queue.Doc) error
+	docs []queue.Doc
+
 	mu       sync.Mutex
-	enabled  map[string]bool
+	index    map[string]string // of the enabled streams, by dataset; replaced, not changed
 	disabled []string
 	withheld map[string]uint64 // by dataset
-	unsent   uint64
 }
 
-func newSink() *sink { return &sink{withheld: map[string]uint64{}} }
+func newSink(push func(context.Context, []queue.Doc) error) *sink {
+	return &sink{push: push, withheld: map[string]uint64{}}
+}
 
 // use follows the streams of an input.
 func (s *sink) use(in *unit.Input) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.enabled, s.disabled = map[string]bool{}, nil
+	s.index, s.disabled = map[string]string{}, nil
 	if in == nil {
 		return
 	}
 	for _, stream := range in.Streams {
-		s.enabled[stream.Dataset] = true
+		s.index[stream.Dataset] = stream.Index()
 	}
 	s.disabled = in.Disabled()
 }
 
-// Write takes records, and never keeps the pipeline from going on.
-func (s *sink) Write(_ context.Context, batch []output.Record) error {
+// Write waits where the queue does.
+func (s *sink) Write(ctx context.Context, batch []output.Record) error {
+	s.docs = s.docs[:0]
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, record := range batch {
 		for _, doc := range record.Docs {
-			s.count(doc.Stream)
+			s.take(doc)
 		}
 	}
-	return nil
+	s.mu.Unlock()
+	if len(s.docs) == 0 {
+		return nil
+	}
+	return s.push(ctx, s.docs)
 }
 
-func (s *sink) count(stream ecs.Stream) {
-	if !s.enabled[stream.Dataset()] {
-		s.withheld[stream.Dataset()]++
+func (s *sink) take(doc ecs.Doc) {
+	index, enabled := s.index[doc.Stream.Dataset()]
+	if !enabled {
+		s.withheld[doc.Stream.Dataset()]++
 		return
 	}
-	s.unsent++
+	lane := queue.Logs
+	if doc.Stream == ecs.StreamAlerts {
+		lane = queue.Alerts
+	}
+	s.docs = append(s.docs, queue.Doc{Lane: lane, Index: index, ID: doc.ID, JSON: doc.JSON})
 }
 
-// Close has nothing to release.
+// Close does nothing: the queue is not the sink's.
 func (s *sink) Close() error { return nil }
 
 // reasons name the streams that the user disabled.
@@ -83,22 +98,12 @@ func (s *sink) reasons() []unit.Reason {
 	return all
 }
 
-// health is honest about what this program does not do yet.
-func (s *sink) health(o *unit.Output) unit.Health {
+func (s *sink) dump() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kind := "the output"
-	if o != nil {
-		kind = "output " + o.Type
+	text, err := json.MarshalIndent(maps.Clone(s.withheld), "", " ")
+	if err != nil {
+		return []byte(err.Error())
 	}
-	h := unit.Health{Counters: map[string]uint64{"unsent": s.unsent}}
-	h.Reasons = []unit.Reason{{
-		Weight: unit.Rejected, Place: kind,
-		Fault:  fmt.Sprintf("this version of the component cannot send yet; %d documents were counted and dropped", s.unsent),
-		Remedy: "install one that can",
-	}}
-	for _, dataset := range slices.Sorted(maps.Keys(s.withheld)) {
-		h.Counters["withheld."+dataset] = s.withheld[dataset]
-	}
-	return h
+	return text
 }

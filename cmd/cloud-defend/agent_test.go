@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/elastic/mock-es/pkg/api"
 	"github.com/stretchr/testify/require"
 	protobuf "google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -30,6 +32,7 @@ import (
 	"github.com/elastic/cloud-defend/pkg/output"
 	"github.com/elastic/cloud-defend/pkg/pipeline"
 	"github.com/elastic/cloud-defend/pkg/probe"
+	"github.com/elastic/cloud-defend/pkg/queue"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 	"github.com/elastic/cloud-defend/pkg/settings"
 	"github.com/elastic/cloud-defend/pkg/unit"
@@ -78,20 +81,22 @@ type kernel struct {
 	applied []*ruleset.Ruleset
 	out     *sink
 	died    chan error
+
+	namespace string
 }
 
 func newKernel() *kernel {
 	return &kernel{died: make(chan error), status: pipeline.Status{Containers: container.Stats{Connected: true}}}
 }
 
-func (k *kernel) open(_ unit.Agent, _ settings.Values, out *sink, _ *slog.Logger) (enforcer, error) {
+func (k *kernel) open(_ unit.Agent, namespace string, _ settings.Values, out *sink) (enforcer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.refuses != nil {
 		return nil, k.refuses
 	}
 	k.opened++
-	k.out = out
+	k.out, k.namespace = out, namespace
 	return k, nil
 }
 
@@ -153,6 +158,7 @@ func serveFrom(t *testing.T, dir string) *served {
 	s := &served{T: t, agent: a, kernel: newKernel()}
 	log := unit.NewLog(t.Output(), slog.LevelInfo)
 	s.m = newManaged(log, s.kernel.open, dir)
+	s.m.tick = 50 * time.Millisecond
 	component, err := unit.Connect(bytes.NewReader(raw), unit.Options{Log: log, Diagnostics: s.m.diagnostics()})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -210,6 +216,14 @@ func wanted(t *testing.T, id string, revision uint64, policy any, more map[strin
 	return agent.Unit{Config: config, LogLevel: proto.UnitLogLevel_INFO}
 }
 
+func outputOf(t *testing.T, config map[string]any) agent.Unit {
+	t.Helper()
+	source, err := structpb.NewStruct(config)
+	require.NoError(t, err)
+	kind, _ := config["type"].(string)
+	return agent.Unit{Config: &proto.UnitExpectedConfig{Type: kind, Source: source}, LogLevel: proto.UnitLogLevel_INFO}
+}
+
 const good = "process:\n  selectors:\n    - name: all\n      operation: [exec]\n  responses:\n    - match: [all]\n      actions: [alert, block]\n"
 
 func (s *served) want(units map[agent.Key]agent.Unit) { s.agent.Expect(units) }
@@ -218,11 +232,11 @@ func TestManagedPolicies(t *testing.T) {
 	s := serve(t)
 	s.want(map[agent.Key]agent.Unit{
 		input:   wanted(t, "in", 1, good, nil),
-		sending: {Config: &proto.UnitExpectedConfig{Type: "elasticsearch"}},
+		sending: outputOf(t, map[string]any{"type": "elasticsearch", "hosts": []any{"http://127.0.0.1:1"}}),
 	})
 	inForce := "Revision 1 is in force (1 selectors, 1 responses, 1 of them block) by BPF LSM"
 	s.await(input, proto.State_HEALTHY, inForce, "The process stream is disabled: 0 documents were not sent")
-	s.await(sending, proto.State_FAILED, "output elasticsearch")
+	s.await(sending, proto.State_HEALTHY, "Sending to elasticsearch")
 
 	// A policy with faults: text has lines, a structure has keys.
 	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 2, strings.Replace(good, "exec", "exek", 1), nil)})
@@ -342,26 +356,80 @@ func TestManagedTriesAgain(t *testing.T) {
 }
 
 func TestLossesFade(t *testing.T) {
-	var l losses
+	var r recent
 	now := time.Now()
-	require.Empty(t, l.reasons(pipeline.Status{}, now))
-	lost := pipeline.Status{Probe: probe.Stats{LostEvents: 3}}
-	require.Len(t, l.reasons(lost, now), 1)
-	require.Len(t, l.reasons(lost, now.Add(lossShown)), 1)
-	require.Empty(t, l.reasons(lost, now.Add(lossShown+1)))
-	lost.Probe.Blind = 1
-	require.Len(t, l.reasons(lost, now.Add(lossShown+2)), 1, "again")
+	require.False(t, r.is(0, now))
+	require.True(t, r.is(3, now))
+	require.True(t, r.is(3, now.Add(lossShown)))
+	require.False(t, r.is(3, now.Add(lossShown+1)))
+	require.True(t, r.is(4, now.Add(lossShown+2)), "again")
 }
 
-func TestSinkCounts(t *testing.T) {
-	s := newSink()
-	s.use(&unit.Input{Streams: []unit.Stream{{Dataset: unit.Alerts}, {Dataset: unit.File}}})
-	docs := []ecs.Doc{{Stream: ecs.StreamAlerts}, {Stream: ecs.StreamProcess}, {Stream: ecs.StreamProcess}}
-	require.NoError(t, s.Write(t.Context(), []output.Record{{Docs: docs}}))
-	require.Equal(t, map[string]uint64{"unsent": 1, "withheld.cloud_defend.process": 2}, s.health(nil).Counters)
+func TestSinkKeepsBackDisabledStreams(t *testing.T) {
+	var got []queue.Doc
+	s := newSink(func(_ context.Context, docs []queue.Doc) error {
+		got = append(got, docs...)
+		return nil
+	})
+	s.use(&unit.Input{Streams: []unit.Stream{
+		{Dataset: unit.Alerts, Type: "logs", Namespace: "prod"}, {Dataset: unit.File, Type: "logs", Namespace: "default"},
+	}})
+	require.NoError(t, s.Write(t.Context(), []output.Record{{Docs: []ecs.Doc{{Stream: ecs.StreamProcess}, {Stream: ecs.StreamProcess}}}}))
+	require.NoError(t, s.Write(t.Context(), []output.Record{{Docs: []ecs.Doc{{Stream: ecs.StreamAlerts, ID: "a"}, {Stream: ecs.StreamFile}}}}))
+	require.Equal(t, []queue.Doc{
+		{Lane: queue.Alerts, Index: "logs-cloud_defend.alerts-prod", ID: "a"}, {Lane: queue.Logs, Index: "logs-cloud_defend.file-default"},
+	}, got)
 	require.Equal(t, "The process stream is disabled: 2 documents were not sent", s.reasons()[0].String())
 	require.JSONEq(t, `{"cloud_defend.process": 2}`, string(s.dump()))
 	require.NoError(t, s.Close())
+}
+
+// cluster is Elastic's own stand-in for Elasticsearch.
+func cluster(t *testing.T) agent.Unit {
+	t.Helper()
+	server := httptest.NewServer(api.NewAPIHandler(name("u"), "c", nil, time.Now().Add(time.Hour), 0, 0, 0, 0, 0, 0))
+	t.Cleanup(server.Close)
+	return outputOf(t, map[string]any{"type": "elasticsearch", "hosts": []any{server.URL}, "preset": "latency"})
+}
+
+type name string
+
+func (n name) String() string { return string(n) }
+
+// Documents wait for an output that cannot be reached, then for one that can,
+// and over a change of the output none is lost.
+func TestManagedOutputs(t *testing.T) {
+	s := serve(t)
+	s.want(map[agent.Key]agent.Unit{
+		input:   wanted(t, "in", 1, good, nil),
+		sending: outputOf(t, map[string]any{"type": "elasticsearch", "hosts": []any{"http://127.0.0.1:1"}, "preset": "latency"}),
+	})
+	s.await(input, proto.State_HEALTHY, "Revision 1")
+	require.Equal(t, "default", s.kernel.namespace)
+	for i := range 10 {
+		doc := ecs.Doc{Stream: ecs.StreamAlerts, ID: fmt.Sprint(i), JSON: []byte("{}")}
+		require.NoError(t, s.kernel.out.Write(t.Context(), []output.Record{{Docs: []ecs.Doc{doc}}}))
+	}
+	s.await(sending, proto.State_DEGRADED, "Sending to elasticsearch. ", "127.0.0.1:1", "documents wait in the queue")
+
+	// Settings that cannot be used leave the ones before.
+	s.want(map[agent.Key]agent.Unit{sending: outputOf(t, map[string]any{"type": "elasticsearch", "preset": "best"})})
+	s.await(sending, proto.State_DEGRADED, "Sending to elasticsearch. output: ", "preset")
+
+	s.want(map[agent.Key]agent.Unit{sending: cluster(t)})
+	s.awaitCounter(sending, "alerts.delivered", 10)
+	s.await(sending, proto.State_HEALTHY, "Sending to elasticsearch. Delivering")
+	s.end()
+}
+
+func (s *served) awaitCounter(key agent.Key, counter string, want float64) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), patience)
+	defer cancel()
+	require.NoError(s, s.agent.Await(ctx, func(units map[agent.Key]*proto.UnitObserved) bool {
+		counters, _ := units[key].GetPayload().AsMap()["counters"].(map[string]any)
+		return counters[counter] == want
+	}))
 }
 
 // TestMain is the program itself when a test starts it as one.
@@ -382,7 +450,7 @@ func TestManagedProcess(t *testing.T) {
 	require.NoError(t, err)
 	a.Expect(map[agent.Key]agent.Unit{
 		input:   wanted(t, "in", 1, "nonsense", nil),
-		sending: {Config: &proto.UnitExpectedConfig{Type: "elasticsearch"}},
+		sending: outputOf(t, map[string]any{"type": "kafka"}),
 	})
 	var stderr bytes.Buffer
 	program := exec.CommandContext(t.Context(), os.Args[0], "--agent-managed", "-E", "path.data="+t.TempDir())
@@ -390,6 +458,7 @@ func TestManagedProcess(t *testing.T) {
 	program.Stdin, program.Stderr = bytes.NewReader(raw), &stderr
 	require.NoError(t, program.Start())
 	awaitUnit(t, a, input, proto.State_FAILED, "Nothing is in force. revision 1, line 1, column 1: ")
+	awaitUnit(t, a, sending, proto.State_FAILED, `Nothing is in force. output: type: "kafka" is not an output that this version has; use elasticsearch`)
 
 	stopped := time.Now()
 	require.NoError(t, program.Process.Signal(syscall.SIGTERM))

@@ -167,6 +167,9 @@ func Flags(v *Values) []*Flag { return flags(table, v) }
 func flags(rows []Setting, v *Values) []*Flag {
 	var all []*Flag
 	for _, s := range ready(rows) {
+		if s.Managed {
+			continue
+		}
 		name := strings.NewReplacer(".", "-", "_", "-").Replace(s.Key)
 		first, rest := s.Doc[:1], strings.TrimSuffix(s.Doc[1:], ".")
 		usage := fmt.Sprintf("%s%s [%s]", strings.ToLower(first), rest, s.env())

@@ -43,6 +43,9 @@ type Setting struct {
 	// Node settings belong to the node and not to a policy: only the
 	// environment and the flags of run have them.
 	Node bool
+	// Managed settings concern what only a component of Elastic Agent does:
+	// run has no flag for them.
+	Managed bool
 	// Env is one more environment variable that sets it, because manifests
 	// for Elastic Agent have it already.
 	Env string
@@ -100,9 +103,10 @@ var table = []Setting{
 		field: func(v *Values) any { return &v.MergeWindow }, check: atMost(10 * time.Second),
 	},
 	{
-		Key: "spool.size", Default: "512MiB",
-		Doc:   "How much disk may hold documents that the output did not take yet.",
-		field: func(v *Values) any { return &v.SpoolSize },
+		Key: "spool.size", Default: "512MiB", Managed: true,
+		Doc:    "How much disk may hold documents that the output did not take yet.",
+		Reader: "cmd/cloud-defend/agent_delivery.go",
+		field:  func(v *Values) any { return &v.SpoolSize },
 	},
 	{
 		Key: "nri", Default: "false",
