@@ -156,29 +156,34 @@ DECIDE(bprm_check_security, security_bprm_check, exec, (struct linux_binprm *bpr
 static __always_inline struct scratch *lifecycle_begin(struct request *q, struct file *image,
 						       __u32 *index)
 {
+	struct policy *p = policy_current();
+	struct scope scope = {};
 	struct scratch *s = 0;
 
-	process_decide(q, image, index, &s);
+	if (image) {
+		q->mnt = BPF_CORE_READ(image, f_path.mnt);
+		q->dentry = BPF_CORE_READ(image, f_path.dentry);
+	}
+	if (p) {
+		scope_resolve(p, RULES_PROCESS, &scope);
+		if (image && scope.state != SCOPE_HOST &&
+		    (request_selectors(&p->tables[RULES_PROCESS], q) & scope.may))
+			s = decide_scoped(q, index, &scope);
+	}
 	if (s) {
 		/* allowed to happen, so nothing here was refused */
 		s->record.block = 0;
 		return s;
 	}
 	s = scratch_claim(index, (void *)bpf_get_current_task());
-	if (s) {
-		struct scope scope = {};
-		struct policy *p = policy_current();
-
-		if (p)
-			scope_resolve(p, RULES_PROCESS, &scope);
-		s->record.scope = scope.state;
-		s->record.scope_cgroup = scope.cgroup;
-		if (p)
-			s->record.revision = p->revision;
-		return s;
+	if (!s) {
+		count(COUNT_LOST_EVENTS);
+		return 0;
 	}
-	count(COUNT_LOST_EVENTS);
-	return 0;
+	s->record.scope = scope.state;
+	s->record.scope_cgroup = scope.cgroup;
+	s->record.revision = scope.revision;
+	return s;
 }
 
 /*

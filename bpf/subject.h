@@ -122,7 +122,7 @@ static __always_inline struct file *session_exe(struct task_struct *task)
 }
 
 /* All of it for the current task. */
-static __noinline void subject_judge(struct scratch *s, __u32 index, const struct policy *p)
+static __always_inline void subject_judge(struct scratch *s, __u32 index, const struct policy *p)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	const struct ruletable *t = &p->tables[RULES_PROCESS];

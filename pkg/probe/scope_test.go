@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/testing/kerneltest"
@@ -227,4 +228,53 @@ process:
 func TestKernelScratchIsClaimed(t *testing.T) {
 	kerneltest.Require(t, "6.1")
 	require.True(t, haveAtomicExchange())
+}
+
+// What the programs note about a cgroup below a container's is void once a
+// container is known in between, and again when that one is gone.
+func TestKernelContainerBetweenCgroups(t *testing.T) {
+	kerneltest.Require(t)
+	p := openProbe(t)
+	b := newBox(t, "between")
+	_, err := p.Swap(compile(t, etcPolicy), scopes(map[uint64]Bits{b.cgroup: {3}}))
+	require.NoError(t, err)
+	between := "/sys/fs/cgroup/box-between/inner"
+	deep := between + "/deep"
+	require.NoError(t, os.MkdirAll(deep, 0o755))
+	t.Cleanup(func() { _, _ = os.Remove(deep), os.Remove(between) })
+	require.NoError(t, os.WriteFile(deep+"/cgroup.procs", fmt.Append(nil, b.pid), 0o644))
+	require.Equal(t, "EPERM", b.do("create", "/etc/x"))
+
+	var inner unix.Stat_t
+	require.NoError(t, unix.Stat(between, &inner))
+	require.NoError(t, p.Assign(inner.Ino, Scope{}))
+	require.Empty(t, b.do("create", "/etc/x"), "no selector is of the inner container")
+	require.NoError(t, p.Forget(inner.Ino))
+	require.Equal(t, "EPERM", b.do("create", "/etc/y"))
+	require.NoError(t, os.WriteFile("/sys/fs/cgroup/box-between/cgroup.procs", fmt.Append(nil, b.pid), 0o644))
+}
+
+// Of two containers that belong in one place, one has the seat, and each is
+// judged by its own bits all the same; also when the seat changes hands.
+func TestKernelSeatIsOneContainers(t *testing.T) {
+	kerneltest.Require(t)
+	p := openProbe(t)
+	b := newBox(t, "seat")
+	rival := b.cgroup + uint64(bpfLimitsMAX_SEATS)
+	rules := compile(t, etcPolicy)
+	_, err := p.Swap(rules, scopes(map[uint64]Bits{rival: {}}))
+	require.NoError(t, err)
+	require.NoError(t, p.Assign(b.cgroup, Scope{Bits: Bits{3}}))
+	for range 2 { // the second is looked up where the first was noted
+		require.Equal(t, "EPERM", b.do("create", "/etc/x"))
+	}
+	require.NoError(t, p.Forget(rival))
+	require.Equal(t, "EPERM", b.do("create", "/etc/x"))
+	_, err = p.Swap(rules, scopes(map[uint64]Bits{b.cgroup: {3}}))
+	require.NoError(t, err)
+	for range 2 {
+		require.Equal(t, "EPERM", b.do("create", "/etc/x"))
+	}
+	require.NoError(t, p.Assign(b.cgroup, Scope{}))
+	require.Empty(t, b.do("create", "/etc/x"), "the seat says what was assigned last")
 }
