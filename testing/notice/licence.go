@@ -21,6 +21,8 @@ var permitted = []struct {
 	{"MIT", regexp.MustCompile(`Permission is hereby granted, free of charge, to any person obtaining a copy`)},
 	{"ISC", regexp.MustCompile(`Permission to use, copy, modify, (and/or|and) distribute this software for any purpose with or without fee`)},
 	{"BSD-3-Clause", regexp.MustCompile(`Redistribution and use in source and binary forms.* endorse or promote products`)},
+	// Elastic's own, of its client for the control protocol of Elastic Agent.
+	{"LicenseRef-Elastic-License-1.0", regexp.MustCompile(`^ELASTIC LICENSE AGREEMENT`)},
 	{"MPL-2.0", regexp.MustCompile(`Mozilla Public License,? [Vv]ersion 2\.0`)},
 }
 
