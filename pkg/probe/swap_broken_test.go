@@ -119,6 +119,7 @@ func swapScopeEarly(_ *testing.T, p *Probe) swapper {
 // whatever those see that go on.
 func swapWithoutGrace(t *testing.T, p *Probe) swapper {
 	t.Helper()
+	graceOf(t, "0") // an expedited one may be over before anybody looks
 	published := make(chan error, 1)
 	published <- nil
 	t.Cleanup(func() { <-published })
