@@ -21,10 +21,12 @@ var permitted = []struct {
 	{"MIT", regexp.MustCompile(`Permission is hereby granted, free of charge, to any person obtaining a copy`)},
 	{"ISC", regexp.MustCompile(`Permission to use, copy, modify, (and/or|and) distribute this software for any purpose with or without fee`)},
 	{"BSD-3-Clause", regexp.MustCompile(`Redistribution and use in source and binary forms.* endorse or promote products`)},
-	// Elastic's own, of its client for the control protocol of Elastic Agent.
-	{"LicenseRef-Elastic-License-1.0", regexp.MustCompile(`^ELASTIC LICENSE AGREEMENT`)},
 	{"MPL-2.0", regexp.MustCompile(`Mozilla Public License,? [Vv]ersion 2\.0`)},
 }
+
+// elastic begins the licence of Elastic's client for the control protocol of
+// Elastic Agent. It names other licences that it does not grant.
+const elastic = "ELASTIC LICENSE AGREEMENT"
 
 var (
 	bsd      = regexp.MustCompile(`Redistribution and use in source and binary forms`)
@@ -35,6 +37,9 @@ var (
 // text that it does not know or that asks for more than we can give.
 func classify(content string) ([]string, error) {
 	line := strings.Join(strings.Fields(content), " ")
+	if strings.HasPrefix(line, elastic) {
+		return []string{"LicenseRef-Elastic-License-1.0"}, nil
+	}
 	if copyleft.MatchString(line) {
 		return nil, errors.New("holds a licence that we cannot link: GPL")
 	}

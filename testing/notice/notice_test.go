@@ -21,14 +21,14 @@ const (
 
 func TestClassify(t *testing.T) {
 	for content, want := range map[string][]string{
-		mit:                                   {"MIT"},
-		apache:                                {"Apache-2.0"},
-		bsd2:                                  {"BSD-2-Clause"},
-		bsd3:                                  {"BSD-3-Clause"},
-		mit + apache:                          {"Apache-2.0", "MIT"},
-		mit + bsd2:                            {"MIT", "BSD-2-Clause"},
-		"Mozilla Public License Version 2.0":  {"MPL-2.0"},
-		"ELASTIC LICENSE AGREEMENT\n\nPLEASE": {"LicenseRef-Elastic-License-1.0"},
+		mit:                                      {"MIT"},
+		apache:                                   {"Apache-2.0"},
+		bsd2:                                     {"BSD-2-Clause"},
+		bsd3:                                     {"BSD-3-Clause"},
+		mit + apache:                             {"Apache-2.0", "MIT"},
+		mit + bsd2:                               {"MIT", "BSD-2-Clause"},
+		"Mozilla Public License Version 2.0":     {"MPL-2.0"},
+		"ELASTIC LICENSE AGREEMENT\n\n" + apache: {"LicenseRef-Elastic-License-1.0"},
 	} {
 		got, err := classify(content)
 		require.NoError(t, err)
