@@ -11,7 +11,7 @@
 package container
 
 // Container is one container of this node. It is a value: copies share only the
-// label map of Pod, which nobody may write.
+// label map of Pod and the list of Users, which nobody may write.
 type Container struct {
 	// ID is the runtime's id: 64 hexadecimal digits, except for containers
 	// that were made with a free name (ctr run, nerdctl --name has hex too).
@@ -33,8 +33,10 @@ type Container struct {
 	// Sandbox is true for the container that only holds a pod's namespaces
 	// (pause).
 	Sandbox bool
-	// Users are the lines of the container's own /etc/passwd; nil when they are
-	// not known.
+	// Users are the lines of the container's own /etc/passwd, as its first
+	// process saw that file when the container became known here; what is
+	// written there later changes nothing. nil when they are not known (yet),
+	// empty when there is no such file.
 	Users []User
 	// Complete is false while only the id from the cgroup path is known. The
 	// policy then decides as for an unknown container.

@@ -20,6 +20,9 @@ type Options struct {
 	// Cgroup is where the cgroup file systems are mounted, /sys/fs/cgroup by
 	// default. In a container this must be the host's mount.
 	Cgroup string
+	// Proc is where the proc file system is mounted, /proc by default. It must
+	// show the host's processes: the users of containers are read through it.
+	Proc string
 	// Relist is how often everything is listed and scanned again, 5 s by
 	// default. It bounds how long a container stays unknown whose cgroup
 	// nobody reported by Observe.
@@ -58,6 +61,8 @@ type Inventory struct {
 	epoch   uint64
 	pending []Change
 	todo    []task
+	// fresh are containers of which the users are to be read.
+	fresh []*entry
 }
 
 type entry struct {
@@ -65,6 +70,8 @@ type entry struct {
 	epoch  uint64
 	goneAt time.Time // zero while the cgroup exists
 	nested map[uint64]bool
+	// reading is true while somebody attempts to read Users.
+	reading bool
 }
 
 // Change says that a container appeared, became better known, or went.
@@ -84,6 +91,8 @@ type Stats struct {
 	// Known counts the containers that exist, Incomplete those among them of
 	// which only the id is known.
 	Known, Incomplete int
+	// Nameless counts those of which the users are not known.
+	Nameless int
 	// GaveUp counts look-ups that found nothing until their last attempt.
 	GaveUp uint64
 }
@@ -118,6 +127,9 @@ func New(opts Options) *Inventory {
 	}
 	if opts.Cgroup == "" {
 		opts.Cgroup = "/sys/fs/cgroup"
+	}
+	if opts.Proc == "" {
+		opts.Proc = "/proc"
 	}
 	if opts.Relist == 0 {
 		opts.Relist = defaultRelist
@@ -256,6 +268,9 @@ func (inv *Inventory) Stats() Stats {
 		if !e.Complete {
 			s.Incomplete++
 		}
+		if e.Users == nil {
+			s.Nameless++
+		}
 	}
 	return s
 }
@@ -267,6 +282,12 @@ func (inv *Inventory) Stats() Stats {
 func (inv *Inventory) Refresh(ctx context.Context) error {
 	inv.refreshing.Lock()
 	defer inv.refreshing.Unlock()
+	err := inv.refresh(ctx)
+	inv.refreshUsers(ctx)
+	return err
+}
+
+func (inv *Inventory) refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 
@@ -391,6 +412,8 @@ func (inv *Inventory) add(dir cgroupDir, id string) *entry {
 	e.CgroupID, e.CgroupPath = dir.id, dir.path
 	inv.byCgroup[dir.id], inv.byPath[dir.path] = e, e
 	inv.push(Change{Container: e.Container})
+	inv.fresh = append(inv.fresh, e)
+	signal(inv.wake)
 	if !described {
 		inv.schedule(task{dir: dir, key: lookup{id: id}})
 	}
@@ -405,7 +428,7 @@ func (inv *Inventory) learn(r record) {
 			continue
 		}
 		c := r.Container
-		c.CgroupID, c.CgroupPath = e.CgroupID, e.CgroupPath
+		c.CgroupID, c.CgroupPath, c.Users = e.CgroupID, e.CgroupPath, e.Users
 		if reflect.DeepEqual(c, e.Container) {
 			continue
 		}

@@ -172,7 +172,7 @@ func TestRefreshFindsPodContainers(t *testing.T) {
 	stats := inv.Stats()
 	require.Empty(t, cmp.Diff(Stats{
 		Runtime:   Runtime{Name: "containerd", Version: "1.6.20", Socket: rt.socket, CRI: true},
-		Connected: true, Known: 2,
+		Connected: true, Known: 2, Nameless: 2,
 	}, stats))
 
 	_, found = inv.Lookup(pause + 1_000_000)
@@ -322,7 +322,7 @@ func TestRuntimeGoesAndComesBack(t *testing.T) {
 	c, found := inv.Lookup(newcomer)
 	require.True(t, found)
 	require.False(t, c.Complete)
-	require.Equal(t, Stats{Runtime: inv.runtime, Err: inv.Stats().Err, Known: 3, Incomplete: 1}, inv.Stats())
+	require.Equal(t, Stats{Runtime: inv.runtime, Err: inv.Stats().Err, Known: 3, Incomplete: 1, Nameless: 3}, inv.Stats())
 
 	rt.set(func() {
 		other := *rt.containers[idA]

@@ -37,7 +37,10 @@ func TestKernelContainerd(t *testing.T) {
 	require.Equal(t, "containerd", existing.Runtime)
 	require.NotNil(t, existing.Privileged)
 	require.False(t, *existing.Privileged)
-	require.True(t, awaitComplete(t, inv, pod.ID).Sandbox)
+	require.Equal(t, []User{{"root", 0}, {"www", 33}}, existing.Users)
+	sandbox := awaitComplete(t, inv, pod.ID)
+	require.True(t, sandbox.Sandbox)
+	require.Empty(t, sandbox.Users, "there is no passwd in its image")
 
 	// Another name of the same image, found by its cgroup alone: this
 	// inventory has listed for the last time before the container exists.
@@ -50,6 +53,7 @@ func TestKernelContainerd(t *testing.T) {
 	got := awaitComplete(t, quick, trusted.ID)
 	require.Equal(t, "docker.io/library/trusted", got.Image.Repository)
 	require.Equal(t, "trusted", got.Name)
+	require.Equal(t, existing.Users, got.Users)
 	byCgroup, found := quick.Lookup(got.CgroupID)
 	require.True(t, found)
 	require.Equal(t, got, byCgroup)
@@ -89,7 +93,10 @@ func living(inv *Inventory, id string) (Container, bool) {
 
 func awaitComplete(t *testing.T, inv *Inventory, id string) (c Container) {
 	t.Helper()
-	realSoon(t, "container "+id+" is described", func() bool { c, _ = living(inv, id); return c.Complete })
+	realSoon(t, "container "+id+" is described", func() bool {
+		c, _ = living(inv, id)
+		return c.Complete && c.Users != nil
+	})
 	return c
 }
 

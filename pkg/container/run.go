@@ -13,7 +13,8 @@ import (
 // Run keeps the inventory up to date until ctx ends: it refreshes it, now and
 // every Options.Relist, tries an absent runtime more often, answers Observe and
 // delivers Changes. Call it once. All goroutines it starts have ended when it
-// returns.
+// returns, save an attempt to read users that a container's own file system
+// keeps waiting.
 func (inv *Inventory) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -101,8 +102,8 @@ func (inv *Inventory) schedule(t task) {
 	signal(inv.wake)
 }
 
-// resolve works off the tasks until ctx ends, each in its own goroutine, for
-// most of its time is waiting between attempts.
+// resolve works off the tasks and the fresh containers until ctx ends, each in
+// its own goroutine, for most of its time is waiting between attempts.
 func (inv *Inventory) resolve(ctx context.Context) {
 	slots := make(chan struct{}, maxLookups)
 	var wg sync.WaitGroup
@@ -114,9 +115,12 @@ func (inv *Inventory) resolve(ctx context.Context) {
 			return
 		}
 		inv.mu.Lock()
-		todo := inv.todo
-		inv.todo = nil
+		todo, fresh := inv.todo, inv.fresh
+		inv.todo, inv.fresh = nil, nil
 		inv.mu.Unlock()
+		for _, e := range fresh {
+			wg.Go(func() { inv.awaitUsers(ctx, e) })
+		}
 		for _, t := range todo {
 			wg.Go(func() { inv.ask(ctx, t, slots) })
 		}
