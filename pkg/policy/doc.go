@@ -75,8 +75,10 @@
 //	processName              the last component of the executable's path, cut to 15 bytes
 //	processUserId            ours: the effective user id, a number from 0 to 4294967294, as the node counts it and as
 //	                         user.id has it
-//	processUserName          ours: the name that the container's own /etc/passwd gives to that id, as it is when the
-//	                         container gets known; until then the condition is as unknown as those on images
+//	processUserName          ours: the name that the container's own /etc/passwd gives to that id. The file is read once,
+//	                         as soon as the container has its own root: what is written there later changes nothing,
+//	                         and before that nobody has a name. In an unknown container the condition is as unknown as
+//	                         those on images
 //	sessionLeaderName        ours: the last component of the path of the session leader's executable, cut to 15 bytes
 //	sessionLeaderExecutable  ours: the session leader's executable, as processExecutable
 //	sessionLeaderInteractive whether the session of the process has a controlling terminal

@@ -197,8 +197,9 @@ var conditions = []condition{
 	},
 	{
 		key: "processUserName", types: ofProcess, ours: true, maxBytes: maxValue,
-		says: "The name that the container's own /etc/passwd gives to the effective user id, as it is when the container gets known. " +
-			"Where it must hold against whoever may write that file, use processUserId. No wildcards.",
+		says: "The name that the container's own /etc/passwd gives to the effective user id. The file is read once, when the container " +
+			"starts or the program does: what is written there later changes nothing. Where it must hold against whoever may write " +
+			"that file, use processUserId. No wildcards.",
 		example: "root",
 		list:    func(s *Selector) *[]string { return &s.ProcessUserName },
 	},
