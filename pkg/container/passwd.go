@@ -156,11 +156,11 @@ func (inv *Inventory) first(h Hierarchy, cgroupPath string) (*proc, error) {
 			continue // it has ended
 		}
 		if pids[p.parent] || first != nil && first.start <= p.start {
-			p.dir.Close()
+			_ = p.dir.Close()
 			continue
 		}
 		if first != nil {
-			first.dir.Close()
+			_ = first.dir.Close()
 		}
 		first = p
 	}
@@ -168,7 +168,7 @@ func (inv *Inventory) first(h Hierarchy, cgroupPath string) (*proc, error) {
 		return nil, fmt.Errorf("%w: no process in %s", errNotYet, cgroupPath)
 	}
 	if !h.processes(cgroupPath)[first.pid] {
-		first.dir.Close()
+		_ = first.dir.Close()
 		return nil, fmt.Errorf("%w: process %d is not in %s any more", errNotYet, first.pid, cgroupPath)
 	}
 	return first, nil
@@ -177,21 +177,27 @@ func (inv *Inventory) first(h Hierarchy, cgroupPath string) (*proc, error) {
 // processes are the processes of a cgroup and of those below it, as far as they
 // are visible here. Cgroups that went meanwhile have none, and those of threads
 // tell none: their processes are in the cgroup above.
-func (h Hierarchy) processes(cgroupPath string) map[int]bool {
-	pids := map[int]bool{}
+func (h Hierarchy) processes(cgroupPath string) pidSet {
+	pids := pidSet{}
 	_ = filepath.WalkDir(filepath.Join(h.Root, cgroupPath), func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || !entry.IsDir() {
-			return nil
-		}
-		procs, _ := os.ReadFile(filepath.Join(name, "cgroup.procs"))
-		for field := range strings.FieldsSeq(string(procs)) {
-			if pid, err := strconv.Atoi(field); err == nil && pid > 0 { // 0 is a process of another pid namespace
-				pids[pid] = true
-			}
+		if err == nil && entry.IsDir() {
+			pids.add(filepath.Join(name, "cgroup.procs"))
 		}
 		return nil
 	})
 	return pids
+}
+
+type pidSet map[int]bool
+
+// add adds the numbers in a file, except 0: a process of another pid namespace.
+func (s pidSet) add(file string) {
+	text, _ := os.ReadFile(file)
+	for field := range strings.FieldsSeq(string(text)) {
+		if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
+			s[pid] = true
+		}
+	}
 }
 
 func (inv *Inventory) process(pid int) (*proc, error) {
@@ -201,7 +207,7 @@ func (inv *Inventory) process(pid int) (*proc, error) {
 	}
 	p := &proc{dir: dir, pid: pid}
 	if err := p.stat(); err != nil {
-		dir.Close()
+		_ = dir.Close()
 		return nil, err
 	}
 	return p, nil

@@ -67,8 +67,8 @@ func (p procs) join(cgroup string, pids ...int) uint64 {
 	return id
 }
 
-func (p procs) inventory(relist time.Duration) *Inventory {
-	return New(Options{Sockets: []string{"/nonexistent"}, Cgroup: p.root, Proc: p.dir, Relist: relist})
+func (p procs) inventory() *Inventory {
+	return New(Options{Sockets: []string{"/nonexistent"}, Cgroup: p.root, Proc: p.dir, Relist: never})
 }
 
 // users refreshes and returns the users of a container.
@@ -137,7 +137,7 @@ func TestUsersOfARoot(t *testing.T) {
 			tc.make(t, root, p.host)
 			p.start(20, 10, 7, root)
 			cgroup := p.join("docker/"+idA, 20)
-			inv := p.inventory(never)
+			inv := p.inventory()
 			require.Equal(t, tc.want, p.users(inv, cgroup))
 			require.Zero(t, inv.Stats().Nameless)
 		})
@@ -151,7 +151,7 @@ func TestUsersWaitForTheContainersRoot(t *testing.T) {
 	runtime, err := os.Readlink(filepath.Join(p.dir, "10/root"))
 	require.NoError(t, err)
 	cgroup := p.mkdir("docker/" + idA)
-	inv := p.inventory(never)
+	inv := p.inventory()
 	require.Nil(t, p.users(inv, cgroup), "no process yet")
 	p.start(20, 10, 7, p.host)
 	p.join("docker/"+idA, 20)
@@ -174,7 +174,7 @@ func TestUsersWaitForTheContainersRoot(t *testing.T) {
 // Users come as a change, without any list in between.
 func TestUsersOfANewContainerAreAChange(t *testing.T) {
 	p := newProcs(t)
-	inv := p.inventory(never)
+	inv := p.inventory()
 	run(t, inv)
 	eventually(t, "listed", func() bool { return inv.Stats().Err != nil })
 	p.start(20, 10, 7, p.host)
@@ -206,7 +206,7 @@ func TestUsersAreTheFirstProcesss(t *testing.T) {
 	p.start(20, 10, 8, newRoot(t, "stranger:x:1:1:::\n"))
 	cgroup := p.join("docker/"+idA, 21, 31, 40, 0) // 40 has ended, 0 is invisible
 	p.join("docker/"+idA+"/init.scope/inner", 30)
-	require.Equal(t, []User{{"first", 1}}, p.users(p.inventory(never), cgroup))
+	require.Equal(t, []User{{"first", 1}}, p.users(p.inventory(), cgroup))
 }
 
 // The path of a cgroup may be used again while its users are read.
@@ -214,7 +214,7 @@ func TestUsersOfAnotherCgroup(t *testing.T) {
 	p := newProcs(t)
 	p.start(20, 10, 7, newRoot(t, "app:x:1000:1000:::\n"))
 	cgroup := p.join("docker/"+idA, 20)
-	inv := p.inventory(never)
+	inv := p.inventory()
 	_, err := inv.readUsers(cgroupDir{path: "/docker/" + idA, id: cgroup + 1})
 	require.ErrorContains(t, err, "the cgroup is gone")
 	users, err := inv.readUsers(cgroupDir{path: "/docker/" + idA, id: cgroup})
@@ -227,7 +227,7 @@ func TestUsersOfAnotherCgroup(t *testing.T) {
 func TestUsersOfAGoneContainerAreNotAwaited(t *testing.T) {
 	p := newProcs(t)
 	cgroup := p.mkdir("docker/" + idA)
-	inv := p.inventory(never)
+	inv := p.inventory()
 	inv.Observe(cgroup, "/docker/"+idA)
 	waited := make(chan struct{})
 	go func() { defer close(waited); inv.awaitUsers(t.Context(), inv.fresh[0]) }()
