@@ -1,0 +1,308 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package shipper
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/elastic/elastic-agent-shipper-client/pkg/proto"
+	"github.com/elastic/elastic-agent-shipper-client/pkg/proto/messages"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/elastic/cloud-defend/pkg/queue"
+)
+
+// server is a shipper that keeps events in memory and persists when told to.
+type server struct {
+	proto.UnimplementedProducerServer
+	mu        sync.Mutex
+	uuid      string
+	base      uint64 // the index of the first event: 0 or 1
+	events    []*messages.Event
+	persisted int // how many
+	hold      bool
+	accepts   int // of a request at the most; 0 is all
+	largest   int // request that it can read; 0 is any
+	requests  int
+}
+
+func (s *server) PublishEvents(_ context.Context, r *messages.PublishRequest) (*messages.PublishReply, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	if r.GetUuid() != s.uuid {
+		return nil, status.Error(codes.FailedPrecondition, "UUID does not match")
+	}
+	if s.largest > 0 && len(r.GetEvents()) > s.largest {
+		return nil, status.Error(codes.ResourceExhausted, "too large")
+	}
+	n := len(r.GetEvents())
+	if s.accepts > 0 {
+		n = min(n, s.requests%(s.accepts+1))
+	}
+	s.events = append(s.events, r.GetEvents()[:n]...)
+	if !s.hold {
+		s.persisted = len(s.events)
+	}
+	return &messages.PublishReply{Uuid: s.uuid, AcceptedCount: uint32(n), AcceptedIndex: s.base + uint64(len(s.events)) - 1}, nil
+}
+
+func (s *server) PersistedIndex(_ *messages.PersistedIndexRequest, stream proto.Producer_PersistedIndexServer) error {
+	for {
+		s.mu.Lock()
+		// Counting from 0 it tells the oldest one that is queued, from 1 the last persisted.
+		reply := &messages.PersistedIndexReply{Uuid: s.uuid, PersistedIndex: uint64(s.persisted)}
+		s.mu.Unlock()
+		if err := stream.Send(reply); err != nil {
+			return err
+		}
+		select {
+		case <-stream.Context().Done():
+			return nil
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func (s *server) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+func (s *server) ids() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]int{}
+	for _, e := range s.events {
+		out[e.GetFields().GetData()["event"].GetStructValue().GetData()["id"].GetStringValue()]++
+	}
+	return out
+}
+
+// listen serves until the returned function is called.
+func listen(t *testing.T, path string, s *server) (stop func()) {
+	t.Helper()
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	g := grpc.NewServer()
+	proto.RegisterProducerServer(g, s)
+	go g.Serve(l) //nolint:errcheck // ends with Stop
+	stop = sync.OnceFunc(g.Stop)
+	t.Cleanup(stop)
+	return stop
+}
+
+func documents(from, n int) []queue.Doc {
+	out := make([]queue.Doc, n)
+	for i := range out {
+		id := fmt.Sprintf("doc-%04d", from+i)
+		out[i] = queue.Doc{Index: "logs-cloud_defend.file-prod", ID: id, JSON: []byte(
+			`{"@timestamp":"2026-01-02T03:04:05.000000006Z","event":{"id":"` + id + `"},"process":{"pid":4711,"args":["a",""],"load":1.5}}`)}
+	}
+	return out
+}
+
+type fixture struct {
+	*Output
+	queue *queue.Queue
+	stop  func()
+}
+
+func start(t *testing.T, path string) *fixture {
+	t.Helper()
+	cfg, err := Parse(map[string]any{
+		"server": "unix://" + path, "ssl": map[string]any{"certificate_authorities": []any{}},
+		"backoff": map[string]any{"init": "1ms", "max": "20ms"}, "timeout": "5s",
+	})
+	require.NoError(t, err)
+	f := &fixture{}
+	f.Output, err = New(cfg, Source{InputID: "input", StreamIDs: map[string]string{"cloud_defend.file": "stream-file"}})
+	require.NoError(t, err)
+	f.queue, err = queue.Open(queue.Options{})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { f.Run(ctx, f.queue) })
+	f.stop = sync.OnceFunc(func() { cancel(); running.Wait() })
+	t.Cleanup(f.stop)
+	return f
+}
+
+func (f *fixture) drain(t *testing.T) queue.Counts {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	require.NoError(t, f.queue.Drain(ctx), "%v", f.State())
+	l := f.queue.Stats().Lanes[queue.Logs]
+	require.Equal(t, l.Accepted, l.Queued+l.Counts.Settled())
+	return l.Counts
+}
+
+func TestDelivers(t *testing.T) {
+	for base, s := range []*server{{uuid: "a"}, {uuid: "a", base: 1}} {
+		path := filepath.Join(t.TempDir(), "s")
+		listen(t, path, s)
+		f := start(t, path)
+		for i := range 40 {
+			require.NoError(t, f.queue.Push(t.Context(), documents(i*10, 10)))
+		}
+		require.Equal(t, uint64(400), f.drain(t)[queue.Delivered])
+		require.Len(t, s.ids(), 400, "base %d", base)
+		require.Len(t, s.events, 400)
+		require.False(t, f.State().Degraded)
+	}
+}
+
+// The first event of all by itself: index 0 is persisted when 1 is told.
+func TestFirstDocument(t *testing.T) {
+	for _, s := range []*server{{uuid: "a"}, {uuid: "a", base: 1}} {
+		path := filepath.Join(t.TempDir(), "s")
+		listen(t, path, s)
+		f := start(t, path)
+		require.NoError(t, f.queue.Push(t.Context(), documents(0, 1)))
+		require.Equal(t, uint64(1), f.drain(t)[queue.Delivered])
+	}
+}
+
+func TestWhatAnEventCarries(t *testing.T) {
+	s := &server{uuid: "a"}
+	path := filepath.Join(t.TempDir(), "s")
+	listen(t, path, s)
+	f := start(t, path)
+	require.NoError(t, f.queue.Push(t.Context(), documents(7, 1)))
+	f.drain(t)
+	e := s.events[0]
+	require.Equal(t, time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), e.GetTimestamp().AsTime())
+	require.Equal(t, []string{"input", "stream-file"}, []string{e.GetSource().GetInputId(), e.GetSource().GetStreamId()})
+	require.Equal(t, []string{"logs", "cloud_defend.file", "prod"},
+		[]string{e.GetDataStream().GetType(), e.GetDataStream().GetDataset(), e.GetDataStream().GetNamespace()})
+	for key, want := range map[string]string{
+		"raw_index": "logs-cloud_defend.file-prod", "op_type": "create", "input_id": "input", "stream_id": "stream-file", "_id": "doc-0007",
+	} {
+		require.Equal(t, want, e.GetMetadata().GetData()[key].GetStringValue(), key)
+	}
+	process := e.GetFields().GetData()["process"].GetStructValue().GetData()
+	require.Equal(t, int64(4711), process["pid"].GetInt64Value())
+	require.InDelta(t, 1.5, process["load"].GetFloat64Value(), 0)
+	require.Len(t, process["args"].GetListValue().GetValues(), 2)
+}
+
+func TestPartlyAccepted(t *testing.T) {
+	s := &server{uuid: "a", accepts: 7} // each request another number of 0 to 7
+	path := filepath.Join(t.TempDir(), "s")
+	listen(t, path, s)
+	f := start(t, path)
+	require.NoError(t, f.queue.Push(t.Context(), documents(0, 200)))
+	require.Equal(t, uint64(200), f.drain(t)[queue.Delivered])
+	require.Len(t, s.events, 200, "no tail was sent twice")
+	require.Len(t, s.ids(), 200)
+}
+
+func TestMessagesAreHalved(t *testing.T) {
+	s := &server{uuid: "a", largest: 9}
+	path := filepath.Join(t.TempDir(), "s")
+	listen(t, path, s)
+	f := start(t, path)
+	require.NoError(t, f.queue.Push(t.Context(), documents(0, 100)))
+	require.Equal(t, uint64(100), f.drain(t)[queue.Delivered])
+	require.Len(t, s.events, 100)
+}
+
+// What was accepted and not persisted when the shipper restarts is sent again.
+func TestRestartedShipper(t *testing.T) {
+	for _, how := range []string{"gone and back", "another uuid"} {
+		t.Run(how, func(t *testing.T) {
+			s := &server{uuid: "a", base: 1}
+			path := filepath.Join(t.TempDir(), "s")
+			stop := listen(t, path, s)
+			f := start(t, path)
+			require.NoError(t, f.queue.Push(t.Context(), documents(0, 100)))
+			f.drain(t)
+			s.set(func() { s.hold = true })
+			require.NoError(t, f.queue.Push(t.Context(), documents(100, 100)))
+			require.Eventually(t, func() bool { return len(s.ids()) == 200 }, 10*time.Second, time.Millisecond)
+			require.Equal(t, uint64(100), f.queue.Stats().Queued(), "accepted is not persisted")
+			forget := func() {
+				s.uuid, s.hold, s.persisted = "b", false, 0
+				s.events = s.events[:0]
+			}
+			if how == "gone and back" {
+				stop()
+				require.Eventually(t, func() bool { return f.State().Degraded }, 10*time.Second, time.Millisecond)
+				forget()
+				listen(t, path, s)
+			} else {
+				s.set(forget)
+			}
+			require.Equal(t, uint64(200), f.drain(t)[queue.Delivered])
+			ids := s.ids()
+			require.Len(t, ids, 100)
+			for id := range ids {
+				require.GreaterOrEqual(t, id, "doc-0100", "what was persisted is not sent again")
+			}
+			require.False(t, f.State().Degraded)
+		})
+	}
+}
+
+func TestNoShipperYet(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	f := start(t, path)
+	require.NoError(t, f.queue.Push(t.Context(), documents(0, 5)))
+	require.Eventually(t, func() bool { return f.State().Degraded }, 10*time.Second, time.Millisecond)
+	require.Contains(t, f.State().Message, "documents wait in the queue")
+	s := &server{uuid: "a"}
+	listen(t, path, s)
+	require.Equal(t, uint64(5), f.drain(t)[queue.Delivered])
+	f.stop()
+}
+
+func TestStoppedGivesBack(t *testing.T) {
+	s := &server{uuid: "a", hold: true}
+	path := filepath.Join(t.TempDir(), "s")
+	listen(t, path, s)
+	f := start(t, path)
+	require.NoError(t, f.queue.Push(t.Context(), documents(0, 100)))
+	require.Eventually(t, func() bool { return len(s.ids()) == 100 }, 10*time.Second, time.Millisecond)
+	f.stop()
+	b, err := f.queue.Next(t.Context(), queue.Want{Docs: 1000, Bytes: 1 << 30})
+	require.NoError(t, err)
+	require.Len(t, b.Docs, 100)
+}
+
+// Documents of a stream that the policy does not have must not shift the others.
+func TestUnknownStreamsStay(t *testing.T) {
+	s := &server{uuid: "a"}
+	path := filepath.Join(t.TempDir(), "s")
+	listen(t, path, s)
+	f := start(t, path)
+	batch := documents(0, 10)
+	batch[3].Index = "logs-cloud_defend.alerts-prod"
+	require.NoError(t, f.queue.Push(t.Context(), batch))
+	require.Eventually(t, func() bool { return f.queue.Stats().Queued() == 1 }, 10*time.Second, time.Millisecond)
+	require.Len(t, s.ids(), 9)
+}
+
+func TestUnusableSettings(t *testing.T) {
+	for want, source := range map[string]map[string]any{
+		"server: names no shipper": {"server": ""},
+		"server: names no":         {"server": "unix://"},
+		"bulk_max_size":            {"server": "unix:///s", "bulk_max_size": 0},
+		"timeout":                  {"server": "unix:///s", "timeout": "x"},
+	} {
+		_, err := Parse(source)
+		require.ErrorContains(t, err, want)
+	}
+}
