@@ -52,7 +52,7 @@ func openDelivery(log *slog.Logger, dir string, v settings.Values) *delivery {
 	if d.queue, d.spool = queue.Open(opts); d.spool != nil {
 		log.Error("documents are kept in memory alone", "error", d.spool)
 		opts.Dir = ""
-		d.queue, _ = queue.Open(opts) //nolint:errcheck // only a spool has errors
+		d.queue, _ = queue.Open(opts) // only a spool has errors
 	}
 	ctx, end := context.WithCancel(context.Background())
 	d.end = end
