@@ -60,6 +60,9 @@ func (q *Queue) Adopt(ctx context.Context, dir string) error {
 	return nil
 }
 
+// adoptDocs is how many documents are moved at once: alerts are synced each time.
+const adoptDocs = 256
+
 // adoption is the state of one Adopt.
 type adoption struct {
 	q       *Queue
@@ -134,8 +137,8 @@ func (a *adoption) segment(ctx context.Context, rank Lane, seg *segment) (whole 
 	}
 	defer r.close()
 	l := &a.ledgers[rank]
+	var docs []Doc
 	for err == nil {
-		var docs []Doc
 		err = r.next(func(seq uint64, index, id, json []byte) {
 			if l.settled(seq) {
 				return
@@ -143,9 +146,13 @@ func (a *adoption) segment(ctx context.Context, rank Lane, seg *segment) (whole 
 			l.settle(seq, Delivered)
 			docs = append(docs, Doc{Lane: rank, Index: string(index), ID: string(id), JSON: append([]byte(nil), json...)})
 		})
+		if err == nil && len(docs) < adoptDocs {
+			continue
+		}
 		if err := a.push(ctx, docs); err != nil {
 			return false, err
 		}
+		docs = nil
 	}
 	if whole = isEnd(err); !whole {
 		a.q.mu.Lock()

@@ -623,5 +623,37 @@ func TestAdoptsWhatASiblingLeft(t *testing.T) {
 	left, err := os.ReadDir(old)
 	require.NoError(t, err)
 	require.Empty(t, left)
-	require.Empty(t, slices.DeleteFunc(spooled(t, fresh), func(string) bool { return false })[1:])
+}
+
+// Interrupted in the middle, adopting goes on later. What was moved before the
+// interruption may be there twice, under its id.
+func TestInterruptedAdoptionGoesOn(t *testing.T) {
+	old, fresh := t.TempDir(), t.TempDir()
+	q := open(t, Options{Dir: old, DiskBytes: 4 << 20})
+	for i := range 20 {
+		require.NoError(t, q.Push(t.Context(), large(Logs, i*20, 20, 4000)))
+	}
+	require.NoError(t, q.Close())
+	require.Greater(t, len(spooled(t, old)), 2)
+
+	// Its own bound lets it take a part only, as long as nothing is delivered.
+	q = open(t, Options{Dir: fresh, DiskBytes: 2 << 20, MemoryBytes: 64 << 10})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, q.Adopt(ctx, old), context.DeadlineExceeded)
+	require.Positive(t, q.Stats().Adopted)
+	adopted := make(chan error)
+	go func() { adopted <- q.Adopt(t.Context(), old) }()
+	got := map[string]bool{}
+	for len(got) < 400 {
+		b := next(t, q, Want{Docs: 50, Bytes: 1 << 20})
+		for _, d := range b.Docs {
+			got[d.ID] = true
+		}
+		settle(q, b, Delivered)
+	}
+	require.NoError(t, <-adopted)
+	drain(t, q)
+	require.Zero(t, requireBalance(t, q).Lost())
+	require.Empty(t, spooled(t, old))
 }
