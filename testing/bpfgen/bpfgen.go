@@ -22,6 +22,9 @@ import (
 	"github.com/elastic/cloud-defend/testing/debian"
 )
 
+// libraries is where Debian's packages have shared libraries, below / or /usr.
+const libraries = "lib/x86_64-linux-gnu"
+
 // ErrDiffers is the error of Check when the tree is not what its sources make. The files are then the new ones.
 var ErrDiffers = errors.New("generated files were not up to date; they are now, commit them")
 
@@ -62,7 +65,7 @@ func compilerEnv(ctx context.Context, cache *debian.Cache) ([]string, error) {
 		"BPF2GO_STRIP=llvm-strip-14",
 		"PATH=" + filepath.Join(usr, "bin") + ":" + os.Getenv("PATH"),
 		"C_INCLUDE_PATH=" + filepath.Join(usr, "include"), // unlike a flag, it needs no quoting
-		"LD_LIBRARY_PATH=" + filepath.Join(usr, "lib/x86_64-linux-gnu"),
+		"LD_LIBRARY_PATH=" + filepath.Join(usr, libraries) + ":" + filepath.Join(dir, libraries),
 	}, nil
 }
 
