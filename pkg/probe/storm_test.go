@@ -218,8 +218,10 @@ func (s *storm) rage(meanwhile func()) {
 		require.FailNow(s.t, "the last record did not arrive")
 	}
 	after := s.p.Stats()
-	require.Zero(s.t, after.LostAlerts+after.LostEvents-before.LostAlerts-before.LostEvents, "lost")
-	require.Zero(s.t, after.Unsettled-before.Unsettled+after.NoScratch-before.NoScratch+after.Malformed-before.Malformed)
+	faults := func(s Stats) []uint64 {
+		return []uint64{s.LostAlerts, s.LostEvents, s.NoScratch, s.Malformed, s.Unsettled}
+	}
+	require.Equal(s.t, faults(before), faults(after), "lost alerts, lost events, no scratch memory, malformed, unsettled")
 }
 
 // alone runs in a thread that stays on one processor and goes before the actor
