@@ -75,6 +75,9 @@ func TestKernelUserNames(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "", executeAs(t, late, "root"))
 	require.Equal(t, "EPERM", executeAs(t, late, "www"))
+	for _, c := range []*containers.Container{app, other, late} { // the end of all tests has little time for the rest
+		require.NoError(t, c.Remove(t.Context()))
+	}
 }
 
 // name gives the id 1000 one more name.
