@@ -27,9 +27,6 @@ type Result struct {
 	Differences []string
 }
 
-// Passed reports whether the policy did what the case expects.
-func (r *Result) Passed() bool { return len(r.Differences) == 0 }
-
 // Play evaluates one case.
 func Play(rs *ruleset.Ruleset, c policy.Case) Result {
 	s := sceneOf(rs, c)
