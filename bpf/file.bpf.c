@@ -36,7 +36,12 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 			string_path(s, index, q->from_mnt, q->from_dentry, &s->record.from_flags);
 	if (exe)
 		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
-	if (flags & RECORD_TENTATIVE) {
+	/*
+	 * Both as they stand in the record: kernels up to 6.1 were seen to take
+	 * the other branch when they came from this function's stack.
+	 */
+	refused = *(volatile __u8 *)&s->record.outcome == OUTCOME_REFUSED;
+	if (*(volatile __u32 *)&s->record.flags & RECORD_TENTATIVE) {
 		creation_await(s, refused);
 	} else if (refused) {
 		denials_count(s->record.revision, RULES_FILE, s->record.block);
