@@ -28,23 +28,22 @@ func TestKernelStormFindsBrokenSwaps(t *testing.T) {
 	g := newGround(t)
 	for _, c := range []struct {
 		name   string
+		needs  []string
 		places []int
 		broken func(*testing.T, *Probe) swapper
 		found  func(judgement) int
 	}{
-		{"the policy is overwritten where it is", stormEverywhere, swapInPlace, func(v judgement) int { return v.torn + v.mixed }},
-		{"containers follow the policy", stormEverywhere, swapScopeLate, func(v judgement) int { return v.unresolved }},
-		{"containers are given their bits in the slot in use", stormEverywhere, swapScopeEarly, func(v judgement) int { return v.mixed }},
-		{"nobody waits for evaluations that go on", stormDeep, swapWithoutGrace, func(v judgement) int { return v.stale }},
+		{"the policy is overwritten where it is", nil, stormEverywhere, swapInPlace, func(v judgement) int { return v.torn + v.mixed }},
+		{"containers follow the policy", nil, stormEverywhere, swapScopeLate, func(v judgement) int { return v.unresolved }},
+		{"containers are given their bits in the slot in use", nil, stormEverywhere, swapScopeEarly, func(v judgement) int { return v.mixed }},
+		// Before, an update of the map waits for the processors by itself where it was seen.
+		{"nobody waits for evaluations that go on", []string{"6.12"}, stormDeep, swapWithoutGrace, func(v judgement) int { return v.stale }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if runtime.NumCPU() == 1 && c.name == "nobody waits for evaluations that go on" {
-				return // nothing goes on while this thread runs
-			}
-			broken := c.broken(t, g.p)
+			kerneltest.Require(t, c.needs...)
 			for found, round := 0, 0; found == 0; round++ {
 				require.Less(t, round, stormRounds, "not found")
-				s := g.newStorm(t, c.places...)
+				s, broken := g.newStorm(t, c.places...), c.broken(t, g.p)
 				s.rage(func() { s.swapAll(20, broken) })
 				v := s.judge()
 				found = c.found(v)

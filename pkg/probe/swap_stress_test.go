@@ -26,7 +26,7 @@ func stormSwaps(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv(stormSwapsEnv)
 	if text == "" {
-		return 50
+		return 20
 	}
 	n, err := strconv.Atoi(text)
 	require.NoError(t, err)
@@ -47,7 +47,7 @@ func graceOf(t *testing.T, expedited string) {
 // Two contradictory policies that need the same hooks are swapped without pause
 // while every processor does operations: each is judged by one policy as a
 // whole, none by a policy that was replaced before.
-func TestKernelSwapInAStorm(t *testing.T) {
+func TestKernelStormOfSwaps(t *testing.T) {
 	kerneltest.Require(t)
 	g := newGround(t)
 	for name, expedited := range map[string]string{"expedited grace periods": "1", "ordinary grace periods": "0"} {
@@ -85,7 +85,7 @@ func (s *storm) calm() []time.Duration {
 // Containers are told to the kernel without pause while every processor does
 // operations in one of them. The map gives the elements that it takes out to
 // other containers at once; none is read for another's, and none is missed.
-func TestKernelAssignInAStorm(t *testing.T) {
+func TestKernelStormOfAssignments(t *testing.T) {
 	kerneltest.Require(t)
 	s := newGround(t).newStorm(t, stormEverywhere...)
 	assigned := 0

@@ -56,11 +56,11 @@ func gate() ([]string, error) {
 	return names, err
 }
 
-// Kernels runs the kernel tests that match run, of the packages that match pattern, on each kernel in each mode. Empty
-// run and pattern mean all. A kernel that Debian has withdrawn is printed NOT RUN.
-func Kernels(ctx context.Context, root, run, pattern string, out io.Writer, kernels ...string) (Tally, error) {
-	if run == "" {
-		run = KernelTests
+// Kernels runs the kernel tests that match names, of the packages that match pattern, on each kernel in each mode. Empty
+// names and pattern mean all. A kernel that Debian has withdrawn is printed NOT RUN.
+func Kernels(ctx context.Context, root, names, pattern string, out io.Writer, kernels ...string) (Tally, error) {
+	if names == "" {
+		names = KernelTests
 	}
 	if pattern == "" {
 		pattern = "./..."
@@ -71,7 +71,7 @@ func Kernels(ctx context.Context, root, run, pattern string, out io.Writer, kern
 		return Tally{}, err
 	}
 	defer os.RemoveAll(to)
-	packages, err := Build(ctx, root, to, run, out, pattern)
+	packages, err := Build(ctx, root, to, names, out, pattern)
 	if err != nil {
 		return Tally{}, err
 	}
@@ -95,42 +95,66 @@ func Kernels(ctx context.Context, root, run, pattern string, out io.Writer, kern
 			return total, err
 		}
 		guest.Kernel = kernel
-		tally, err := modes(ctx, bed, guest, packages, out)
+		tally, n, err := modes(ctx, bed, guest, packages, out)
 		if err != nil {
 			return total, err
 		}
 		total.Add(tally)
-		machines += len(Modes)
+		machines += n
 	}
-	fmt.Fprintf(out, "%d of %d machines ran, in %s\n", machines, len(kernels)*len(Modes), since(start))
+	fmt.Fprintf(out, "%d machines ran, in %s\n", machines, since(start))
 	if machines == 0 {
 		total.fail("no kernel to run on")
 	}
 	return total, nil
 }
 
-// modes runs a machine for each mode, all at the same time: an emulated processor keeps one core busy. What the first
-// prints is shown as it comes, that of the others behind it.
-func modes(ctx context.Context, bed *vm.Bed, guest vm.Guest, packages []Package, out io.Writer) (Tally, error) {
+// modes runs a machine for each mode that has tests to run, and says how many they were. Machines of one processor run
+// at the same time: an emulated processor keeps one core busy. What the first prints is shown as it comes, that of the
+// others behind it.
+func modes(ctx context.Context, bed *vm.Bed, guest vm.Guest, packages []Package, out io.Writer) (total Tally, machines int, err error) {
+	var rounds [2][]run // by whether the machine takes the whole host
+	for _, mode := range Modes {
+		if chosen := mode.choose(packages); len(chosen) > 0 {
+			round := min(mode.CPUs, len(rounds)) - 1
+			rounds[round] = append(rounds[round], run{mode: mode, packages: chosen})
+		}
+	}
+	for _, round := range rounds {
+		err = errors.Join(err, atOnce(ctx, bed, guest, round, out))
+		for _, r := range round {
+			total.Add(r.tally)
+		}
+		machines += len(round)
+	}
+	return total, machines, err
+}
+
+// run is a machine's work and its outcome.
+type run struct {
+	mode     Mode
+	packages []Package
+	tally    Tally
+	err      error
+}
+
+func atOnce(ctx context.Context, bed *vm.Bed, guest vm.Guest, runs []run, out io.Writer) error {
 	var (
 		running sync.WaitGroup
-		tallies = make([]Tally, len(Modes))
-		errs    = make([]error, len(Modes))
-		behind  = make([]bytes.Buffer, len(Modes))
+		behind  = make([]bytes.Buffer, len(runs))
+		all     error
 	)
-	for i, mode := range Modes {
-		to := out
+	for i := range runs {
+		r, to := &runs[i], out
 		if i > 0 {
 			to = &behind[i]
 		}
-		running.Go(func() { tallies[i], errs[i] = Machine(ctx, bed, guest, mode, packages, to) })
+		running.Go(func() { r.tally, r.err = Machine(ctx, bed, guest, r.mode, r.packages, to) })
 	}
 	running.Wait()
-	var total Tally
-	for i := range Modes {
+	for i := range runs {
 		_, err := behind[i].WriteTo(out)
-		errs[i] = errors.Join(errs[i], err)
-		total.Add(tallies[i])
+		all = errors.Join(all, runs[i].err, err)
 	}
-	return total, errors.Join(errs...)
+	return all
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,15 +22,37 @@ import (
 	"github.com/elastic/cloud-defend/testing/vm/job"
 )
 
-// Mode is a way to boot a kernel.
+// Mode is a way to boot a kernel, and the tests that run on it then.
 type Mode struct {
 	Name, Modules string
+	CPUs          int
+	// Storms says which tests: those of StormTests, or all others.
+	Storms bool
 }
 
-// Modes are the two in which every kernel is tested: enforcement must not depend on BPF LSM.
+// Modes are those in which every kernel is tested: enforcement must not depend on BPF LSM. Storms need two processors
+// and with them the whole host; they are about the swap, which is the same in both modes. Without BPF LSM, the kernel
+// passes over a program while another task of the processor is preempted in it: there storms cannot pass.
 var Modes = []Mode{
-	{"with BPF LSM", vm.WithBPF},
-	{"without BPF LSM", vm.WithoutBPF},
+	{Name: "with BPF LSM", Modules: vm.WithBPF, CPUs: 1},
+	{Name: "without BPF LSM", Modules: vm.WithoutBPF, CPUs: 1},
+	{Name: "with BPF LSM on two processors", Modules: vm.WithBPF, CPUs: 2, Storms: true},
+}
+
+// StormTests matches the names of tests in which several processors race.
+const StormTests = "^TestKernelStorm"
+
+// choose returns the packages with those of their tests that the mode runs.
+func (m Mode) choose(packages []Package) []Package {
+	storm := regexp.MustCompile(StormTests)
+	var chosen []Package
+	for _, p := range packages {
+		p.Tests = slices.DeleteFunc(slices.Clone(p.Tests), func(name string) bool { return storm.MatchString(name) != m.Storms })
+		if len(p.Tests) > 0 {
+			chosen = append(chosen, p)
+		}
+	}
+	return chosen
 }
 
 // testTimeout lets a test program that hangs say where, before the machine's own timeout ends everything.
@@ -47,7 +70,7 @@ func Machine(ctx context.Context, bed *vm.Bed, g vm.Guest, mode Mode, packages [
 	fmt.Fprintf(out, "%s: %d packages\n", name, len(packages))
 	r := newResults()
 	g.Cmdline = strings.TrimSpace(g.Cmdline + " lsm=" + mode.Modules)
-	g.Timeout = machineTimeout
+	g.Timeout, g.CPUs = machineTimeout, mode.CPUs
 	g, converters := load(ctx, g, packages, r, out)
 	result, fault := bed.Run(ctx, g)
 	for _, c := range converters {
