@@ -57,6 +57,14 @@ func Test(ctx context.Context) error {
 	return finish(tally, err)
 }
 
+// TestLong is what the gate has no time for, which is hours: all kernels with the long forms of their tests, millions of
+// policies and operations judged by the kernel and in Go, ten minutes of each fuzz target, a spool killed over and
+// over, and the policies in an editor. It needs root, Linux 6.2 and a registry of Node.js packages.
+func TestLong(ctx context.Context) error {
+	tally, err := suite.Long(ctx, ".", os.Stdout)
+	return finish(tally, err)
+}
+
 // finish names the failed tests, prints the counts as a run's last line and makes an error of failed tests.
 func finish(tally suite.Tally, err error) error {
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -18,19 +17,12 @@ import (
 	"github.com/elastic/cloud-defend/testing/kerneltest"
 )
 
-// stormSwapsEnv is the number of swaps of each storm, when it is to be another
-// than what the gate has time for.
-const stormSwapsEnv = "STORM_SWAPS"
-
-func stormSwaps(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv(stormSwapsEnv)
-	if text == "" {
-		return 20
+// stormSwaps is the number of swaps of each storm.
+func stormSwaps() int {
+	if kerneltest.Long() {
+		return 500
 	}
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err)
-	return n
+	return 20
 }
 
 // graceOf makes the kernel's grace periods expedited, as in the other kernel
@@ -56,7 +48,7 @@ func TestKernelStormOfSwaps(t *testing.T) {
 			s := g.newStorm(t, stormEverywhere...)
 			calm := s.calm()
 			start := time.Now()
-			s.rage(func() { s.swapAll(stormSwaps(t), s.p.Swap) })
+			s.rage(func() { s.swapAll(stormSwaps(), s.p.Swap) })
 			wall := time.Since(start)
 			v := s.judge()
 			t.Logf("%d processors, %s: %d operations (%d refused, %d waits), %d swaps in %.1fs; a swap takes %s, and %s while nothing else runs",

@@ -43,6 +43,13 @@ func Require(t testing.TB, needs ...string) {
 	}
 }
 
+// LongEnv is set to 1 where tests take the time that "mage testLong" has.
+const LongEnv = "CLOUD_DEFEND_LONG"
+
+// Long tells whether a test is to do its work in the numbers that are published, instead of those that the gate has
+// time for.
+func Long() bool { return os.Getenv(LongEnv) == "1" }
+
 // Modules returns the security modules in force, such as "capability" and "bpf".
 func Modules(t testing.TB) []string {
 	t.Helper()

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/elastic/cloud-defend/testing/kerneltest"
 	"github.com/elastic/cloud-defend/testing/vm"
 	"github.com/elastic/cloud-defend/testing/vm/job"
 )
@@ -59,6 +60,7 @@ func (m Mode) choose(packages []Package) []Package {
 const (
 	testTimeout    = 8 * time.Minute
 	machineTimeout = 20 * time.Minute
+	longTimeout    = 2 * time.Hour // of both, with kerneltest.LongEnv
 )
 
 // Machine runs the kernel tests of all packages in one machine and prints a line for each test. Guest has the kernel
@@ -71,6 +73,9 @@ func Machine(ctx context.Context, bed *vm.Bed, g vm.Guest, mode Mode, packages [
 	r := newResults()
 	g.Cmdline = strings.TrimSpace(g.Cmdline + " lsm=" + mode.Modules)
 	g.Timeout, g.CPUs = machineTimeout, mode.CPUs
+	if kerneltest.Long() {
+		g.Timeout = longTimeout
+	}
 	g, converters := load(ctx, g, packages, r, out)
 	result, fault := bed.Run(ctx, g)
 	for _, c := range converters {
@@ -118,8 +123,13 @@ func ship(files map[string]string, p Package, output io.Writer) vm.Command {
 	if testdata := filepath.Join(p.Dir, "testdata"); isDir(testdata) {
 		files[dir+"/testdata"] = testdata
 	}
-	return vm.Command{Output: output, Command: job.Command{Dir: dir, Args: []string{
-		dir + "/kernel.test", "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + testTimeout.String(),
+	timeout := testTimeout
+	var env []string
+	if kerneltest.Long() {
+		timeout, env = longTimeout, []string{kerneltest.LongEnv + "=1"}
+	}
+	return vm.Command{Output: output, Command: job.Command{Dir: dir, Env: env, Args: []string{
+		dir + "/kernel.test", "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + timeout.String(),
 		"-test.run=^(" + strings.Join(p.Tests, "|") + ")$",
 	}}}
 }
