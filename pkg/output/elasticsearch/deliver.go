@@ -50,10 +50,11 @@ func (w *worker) deliver(ctx context.Context, docs []queue.Doc) (outcomes []queu
 	if len(d.refused) > 0 {
 		err = errors.Join(err, w.reject(ctx, d))
 	}
+	w.out.count(d)
 	if ctx.Err() != nil {
 		return d.outcomes, true // its end is no failure of the host
 	}
-	w.out.note(w.host, err, d)
+	w.out.note(w.host, err, d.denied)
 	busy := d.taken > 0 && d.retried == d.taken
 	return d.outcomes, err != nil || busy || d.retried > 0
 }

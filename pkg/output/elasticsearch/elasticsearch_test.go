@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +139,9 @@ func docs(lane queue.Lane, from, n int) []queue.Doc {
 	return out
 }
 
+// patience is far more than any step takes; it ends a test that hangs.
+const patience = 2 * time.Minute
+
 // fixture is an output between a queue and a server.
 type fixture struct {
 	*Output
@@ -146,11 +150,11 @@ type fixture struct {
 	stop  func()
 }
 
-// start runs an output with short waits; settings come on top.
+// start runs an output with short waits, and much time for the server; settings come on top.
 func start(t *testing.T, url string, settings map[string]any) *fixture {
 	t.Helper()
 	source := map[string]any{
-		"type": "elasticsearch", "hosts": []any{url}, "timeout": "1s",
+		"type": "elasticsearch", "hosts": []any{url},
 		"backoff": map[string]any{"init": "1ms", "max": "10ms"},
 		"queue":   map[string]any{"mem": map[string]any{"flush": map[string]any{"timeout": "1ms"}}},
 	}
@@ -184,7 +188,7 @@ func (f *fixture) push(t *testing.T, docs []queue.Doc) {
 // drain waits until everything is settled and asserts that the figures agree.
 func (f *fixture) drain(t *testing.T) queue.Stats {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, f.queue.Drain(ctx), f.State().Message)
 	f.stop()
@@ -219,7 +223,7 @@ func (f *fixture) degraded(t *testing.T, words ...string) {
 			}
 		}
 		return true
-	}, 20*time.Second, time.Millisecond, "%q, and the state is: %s", words, lazyState{f})
+	}, patience, time.Millisecond, "%q, and the state is: %s", words, lazyState{f})
 }
 
 type lazyState struct{ f *fixture }
@@ -301,26 +305,25 @@ func TestWholeRequestsAreTriedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &cluster{docs: map[string]map[string]string{}, arrivals: map[string]int{}}
-			var mu sync.Mutex
-			failing := true
+			var down atomic.Bool
+			var whole atomic.Int64
+			down.Store(true)
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				mu.Lock()
-				fail := failing
-				mu.Unlock()
-				if fail {
+				// It recovers between two deliveries: in the middle of one that is
+				// sent in halves it would seem to refuse some documents only.
+				whole.Store(max(whole.Load(), r.ContentLength))
+				if down.Load() || r.ContentLength < whole.Load() {
 					tc.fail(w, r)
 					return
 				}
 				c.ServeHTTP(w, r)
 			}))
 			t.Cleanup(s.Close)
-			f := start(t, s.URL, nil)
+			f := start(t, s.URL, map[string]any{"timeout": "1s"})
 			f.push(t, append(docs(queue.Logs, 0, 7), docs(queue.Alerts, 0, 2)...))
 			f.degraded(t, append(tc.words, "documents wait in the queue")...)
 			require.Equal(t, uint64(9), f.queue.Stats().Queued())
-			mu.Lock()
-			failing = false
-			mu.Unlock()
+			down.Store(false)
 			require.Zero(t, f.drain(t).Lost())
 			require.Equal(t, 7, c.stored(logsIndex))
 			require.Equal(t, 2, c.stored(alertsIndex))
@@ -459,9 +462,38 @@ func TestDeniedStreamsDoNotStopOthers(t *testing.T) {
 	f := start(t, s.URL, map[string]any{"bulk_max_size": 10})
 	f.push(t, append(docs(queue.Alerts, 0, 50), docs(queue.Logs, 0, 50)...))
 	f.degraded(t, alertsIndex, "auto_create", "grant")
-	require.Eventually(t, func() bool { return c.stored(logsIndex) == 50 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return c.stored(logsIndex) == 50 }, patience, time.Millisecond)
 	f.stop()
 	require.Equal(t, uint64(50), f.balance(t).Lanes[queue.Alerts].Queued)
+}
+
+// Stopped between the documents that a server took and the rejection of the
+// one that it did not, both are in the books.
+func TestStoppedBeforeTheRejection(t *testing.T) {
+	c, _ := newCluster(t)
+	c.answer = func(_, id, _ string) (int, string) {
+		if id == "logs000013" {
+			return http.StatusBadRequest, "failed to parse"
+		}
+		return 0, ""
+	}
+	requests, second := 0, make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests == 1 {
+			c.ServeHTTP(w, r)
+			return
+		}
+		io.Copy(io.Discard, r.Body) //nolint:errcheck // the other side gives up
+		close(second)
+		<-r.Context().Done()
+	}))
+	t.Cleanup(s.Close)
+	f := start(t, s.URL, nil)
+	f.push(t, docs(queue.Logs, 0, 50))
+	<-second
+	f.stop()
+	require.Equal(t, uint64(49), f.balance(t).Lanes[queue.Logs].Counts[queue.Delivered])
+	require.Equal(t, uint64(1), f.queue.Stats().Queued())
 }
 
 // Stopped while the server holds a request, nothing is lost, and another output

@@ -44,17 +44,24 @@ func (o *Output) sent(size int, err error) {
 	}
 }
 
-// note takes down how a delivery to a host went.
-func (o *Output) note(host int, err error, d *delivery) {
+// note takes down how a delivery to a host went, and why documents were not
+// allowed if any were not.
+func (o *Output) note(host int, err error, denied string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.hosts[host] = hostState{tried: true}
-	if d.denied != "" {
-		o.denied, o.deniedAt = d.denied, time.Now()
+	if denied != "" {
+		o.denied, o.deniedAt = denied, time.Now()
 	}
 	if err != nil {
 		o.hosts[host].fault = o.explain(host, err)
 	}
+}
+
+// count counts what became of the documents of a delivery, finished or not.
+func (o *Output) count(d *delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, outcome := range d.outcomes {
 		switch outcome {
 		case queue.Delivered:
