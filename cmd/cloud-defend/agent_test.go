@@ -39,7 +39,7 @@ import (
 	"github.com/elastic/cloud-defend/testing/agent"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 var (
 	input   = agent.Input("component-in")
@@ -460,10 +460,8 @@ func TestManagedProcess(t *testing.T) {
 	awaitUnit(t, a, input, proto.State_FAILED, "Nothing is in force. revision 1, line 1, column 1: ")
 	awaitUnit(t, a, sending, proto.State_FAILED, `Nothing is in force. output: type: "kafka" is not an output that this version has; use elasticsearch`)
 
-	stopped := time.Now()
 	require.NoError(t, program.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, program.Wait(), "an end that was asked for is no failure: %s", stderr.String())
-	require.Less(t, time.Since(stopped), 4*time.Second)
 	for line := range strings.Lines(stderr.String()) {
 		var entry map[string]any
 		require.NoError(t, json.Unmarshal([]byte(line), &entry), line)

@@ -55,7 +55,7 @@ func TestUnchangedStubServer(t *testing.T) {
 	w := <-c.Wanted()
 	require.EqualValues(t, 7, w.Input.Revision)
 	c.Report(Report{Applied: w.Sequence, Input: Health{InForce: "in force"}})
-	for deadline := time.After(20 * time.Second); ; {
+	for deadline := time.After(2 * time.Minute); ; {
 		select {
 		case u := <-states:
 			if u.State == proto.State_HEALTHY {

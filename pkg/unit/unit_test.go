@@ -25,7 +25,7 @@ import (
 )
 
 // patience is far more than any step takes; it ends a test that hangs.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 var (
 	inputA = agent.Input("component-a")

@@ -114,6 +114,9 @@ func documents(from, n int) []queue.Doc {
 	return out
 }
 
+// patience is far more than any step takes; it ends a test that hangs.
+const patience = 2 * time.Minute
+
 type fixture struct {
 	*Output
 	queue *queue.Queue
@@ -142,7 +145,7 @@ func start(t *testing.T, path string) *fixture {
 
 func (f *fixture) drain(t *testing.T) queue.Counts {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	require.NoError(t, f.queue.Drain(ctx), "%v", f.State())
 	l := f.queue.Stats().Lanes[queue.Logs]
@@ -232,7 +235,7 @@ func TestRestartedShipper(t *testing.T) {
 			f.drain(t)
 			s.set(func() { s.hold = true })
 			require.NoError(t, f.queue.Push(t.Context(), documents(100, 100)))
-			require.Eventually(t, func() bool { return len(s.ids()) == 200 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return len(s.ids()) == 200 }, patience, time.Millisecond)
 			require.Equal(t, uint64(100), f.queue.Stats().Queued(), "accepted is not persisted")
 			forget := func() {
 				s.uuid, s.hold, s.persisted = "b", false, 0
@@ -240,8 +243,8 @@ func TestRestartedShipper(t *testing.T) {
 			}
 			if how == "gone and back" {
 				stop()
-				require.Eventually(t, func() bool { return f.State().Degraded }, 10*time.Second, time.Millisecond)
-				forget()
+				require.Eventually(t, func() bool { return f.State().Degraded }, patience, time.Millisecond)
+				s.set(forget)
 				listen(t, path, s)
 			} else {
 				s.set(forget)
@@ -261,7 +264,7 @@ func TestNoShipperYet(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	f := start(t, path)
 	require.NoError(t, f.queue.Push(t.Context(), documents(0, 5)))
-	require.Eventually(t, func() bool { return f.State().Degraded }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return f.State().Degraded }, patience, time.Millisecond)
 	require.Contains(t, f.State().Message, "documents wait in the queue")
 	s := &server{uuid: "a"}
 	listen(t, path, s)
@@ -275,7 +278,7 @@ func TestStoppedGivesBack(t *testing.T) {
 	listen(t, path, s)
 	f := start(t, path)
 	require.NoError(t, f.queue.Push(t.Context(), documents(0, 100)))
-	require.Eventually(t, func() bool { return len(s.ids()) == 100 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.ids()) == 100 }, patience, time.Millisecond)
 	f.stop()
 	b, err := f.queue.Next(t.Context(), queue.Want{Docs: 1000, Bytes: 1 << 30})
 	require.NoError(t, err)
@@ -291,7 +294,7 @@ func TestUnknownStreamsStay(t *testing.T) {
 	batch := documents(0, 10)
 	batch[3].Index = "logs-cloud_defend.alerts-prod"
 	require.NoError(t, f.queue.Push(t.Context(), batch))
-	require.Eventually(t, func() bool { return f.queue.Stats().Queued() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return f.queue.Stats().Queued() == 1 }, patience, time.Millisecond)
 	require.Len(t, s.ids(), 9)
 }
 
