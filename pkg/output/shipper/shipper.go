@@ -27,6 +27,7 @@ import (
 	"github.com/elastic/elastic-agent-libs/transport/tlscommon"
 	"github.com/elastic/elastic-agent-shipper-client/pkg/proto"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -103,7 +104,10 @@ func New(cfg Config, source Source) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient(cfg.Server, grpc.WithTransportCredentials(creds))
+	conn, err := grpc.NewClient(cfg.Server, grpc.WithTransportCredentials(creds), grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: cfg.BackoffInit, Multiplier: 2, Jitter: 0.5, MaxDelay: cfg.BackoffMax},
+		MinConnectTimeout: cfg.Timeout,
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}

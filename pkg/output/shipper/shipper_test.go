@@ -7,101 +7,28 @@ package shipper
 import (
 	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/elastic/elastic-agent-shipper-client/pkg/proto"
-	"github.com/elastic/elastic-agent-shipper-client/pkg/proto/messages"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/elastic/cloud-defend/pkg/queue"
+	stub "github.com/elastic/cloud-defend/testing/shipper"
 )
 
-// server is a shipper that keeps events in memory and persists when told to.
-type server struct {
-	proto.UnimplementedProducerServer
-	mu        sync.Mutex
-	uuid      string
-	base      uint64 // the index of the first event: 0 or 1
-	events    []*messages.Event
-	persisted int // how many
-	hold      bool
-	accepts   int // of a request at the most; 0 is all
-	largest   int // request that it can read; 0 is any
-	requests  int
-}
-
-func (s *server) PublishEvents(_ context.Context, r *messages.PublishRequest) (*messages.PublishReply, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.requests++
-	if r.GetUuid() != s.uuid {
-		return nil, status.Error(codes.FailedPrecondition, "UUID does not match")
-	}
-	if s.largest > 0 && len(r.GetEvents()) > s.largest {
-		return nil, status.Error(codes.ResourceExhausted, "too large")
-	}
-	n := len(r.GetEvents())
-	if s.accepts > 0 {
-		n = min(n, s.requests%(s.accepts+1))
-	}
-	s.events = append(s.events, r.GetEvents()[:n]...)
-	if !s.hold {
-		s.persisted = len(s.events)
-	}
-	return &messages.PublishReply{Uuid: s.uuid, AcceptedCount: uint32(n), AcceptedIndex: s.base + uint64(len(s.events)) - 1}, nil
-}
-
-func (s *server) PersistedIndex(_ *messages.PersistedIndexRequest, stream proto.Producer_PersistedIndexServer) error {
-	for {
-		s.mu.Lock()
-		// Counting from 0 it tells the oldest one that is queued, from 1 the last persisted.
-		reply := &messages.PersistedIndexReply{Uuid: s.uuid, PersistedIndex: uint64(s.persisted)}
-		s.mu.Unlock()
-		if err := stream.Send(reply); err != nil {
-			return err
-		}
-		select {
-		case <-stream.Context().Done():
-			return nil
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
-
-func (s *server) set(change func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change()
-}
-
-func (s *server) ids() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := map[string]int{}
-	for _, e := range s.events {
-		out[e.GetFields().GetData()["event"].GetStructValue().GetData()["id"].GetStringValue()]++
-	}
-	return out
-}
-
 // listen serves until the returned function is called.
-func listen(t *testing.T, path string, s *server) (stop func()) {
+func listen(t *testing.T, path string, s *stub.Shipper) (stop func()) {
 	t.Helper()
-	l, err := net.Listen("unix", path)
+	stop, err := s.Listen(path)
 	require.NoError(t, err)
-	g := grpc.NewServer()
-	proto.RegisterProducerServer(g, s)
-	go g.Serve(l) //nolint:errcheck // ends with Stop
-	stop = sync.OnceFunc(g.Stop)
 	t.Cleanup(stop)
 	return stop
+}
+
+func bothBases() []*stub.Shipper {
+	return []*stub.Shipper{stub.New(stub.Behaviour{}), stub.New(stub.Behaviour{Base: 1})}
 }
 
 func documents(from, n int) []queue.Doc {
@@ -154,7 +81,7 @@ func (f *fixture) drain(t *testing.T) queue.Counts {
 }
 
 func TestDelivers(t *testing.T) {
-	for base, s := range []*server{{uuid: "a"}, {uuid: "a", base: 1}} {
+	for base, s := range bothBases() {
 		path := filepath.Join(t.TempDir(), "s")
 		listen(t, path, s)
 		f := start(t, path)
@@ -162,15 +89,15 @@ func TestDelivers(t *testing.T) {
 			require.NoError(t, f.queue.Push(t.Context(), documents(i*10, 10)))
 		}
 		require.Equal(t, uint64(400), f.drain(t)[queue.Delivered])
-		require.Len(t, s.ids(), 400, "base %d", base)
-		require.Len(t, s.events, 400)
+		require.Len(t, s.IDs(), 400, "base %d", base)
+		require.Len(t, s.Events(), 400)
 		require.False(t, f.State().Degraded)
 	}
 }
 
 // The first event of all by itself: index 0 is persisted when 1 is told.
 func TestFirstDocument(t *testing.T) {
-	for _, s := range []*server{{uuid: "a"}, {uuid: "a", base: 1}} {
+	for _, s := range bothBases() {
 		path := filepath.Join(t.TempDir(), "s")
 		listen(t, path, s)
 		f := start(t, path)
@@ -180,13 +107,13 @@ func TestFirstDocument(t *testing.T) {
 }
 
 func TestWhatAnEventCarries(t *testing.T) {
-	s := &server{uuid: "a"}
+	s := stub.New(stub.Behaviour{})
 	path := filepath.Join(t.TempDir(), "s")
 	listen(t, path, s)
 	f := start(t, path)
 	require.NoError(t, f.queue.Push(t.Context(), documents(7, 1)))
 	f.drain(t)
-	e := s.events[0]
+	e := s.Events()[0]
 	require.Equal(t, time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), e.GetTimestamp().AsTime())
 	require.Equal(t, []string{"input", "stream-file"}, []string{e.GetSource().GetInputId(), e.GetSource().GetStreamId()})
 	require.Equal(t, []string{"logs", "cloud_defend.file", "prod"},
@@ -203,57 +130,54 @@ func TestWhatAnEventCarries(t *testing.T) {
 }
 
 func TestPartlyAccepted(t *testing.T) {
-	s := &server{uuid: "a", accepts: 7} // each request another number of 0 to 7
+	s := stub.New(stub.Behaviour{Accepts: 7}) // each request another number of 0 to 7
 	path := filepath.Join(t.TempDir(), "s")
 	listen(t, path, s)
 	f := start(t, path)
 	require.NoError(t, f.queue.Push(t.Context(), documents(0, 200)))
 	require.Equal(t, uint64(200), f.drain(t)[queue.Delivered])
-	require.Len(t, s.events, 200, "no tail was sent twice")
-	require.Len(t, s.ids(), 200)
+	require.Len(t, s.Events(), 200, "no tail was sent twice")
+	require.Len(t, s.IDs(), 200)
 }
 
 func TestMessagesAreHalved(t *testing.T) {
-	s := &server{uuid: "a", largest: 9}
+	s := stub.New(stub.Behaviour{Largest: 9})
 	path := filepath.Join(t.TempDir(), "s")
 	listen(t, path, s)
 	f := start(t, path)
 	require.NoError(t, f.queue.Push(t.Context(), documents(0, 100)))
 	require.Equal(t, uint64(100), f.drain(t)[queue.Delivered])
-	require.Len(t, s.events, 100)
+	require.Len(t, s.Events(), 100)
 }
 
 // What was accepted and not persisted when the shipper restarts is sent again.
 func TestRestartedShipper(t *testing.T) {
 	for _, how := range []string{"gone and back", "another uuid"} {
 		t.Run(how, func(t *testing.T) {
-			s := &server{uuid: "a", base: 1}
+			s := stub.New(stub.Behaviour{Base: 1})
 			path := filepath.Join(t.TempDir(), "s")
 			stop := listen(t, path, s)
 			f := start(t, path)
 			require.NoError(t, f.queue.Push(t.Context(), documents(0, 100)))
 			f.drain(t)
-			s.set(func() { s.hold = true })
+			s.Change(func(b *stub.Behaviour) { b.Hold = true })
 			require.NoError(t, f.queue.Push(t.Context(), documents(100, 100)))
-			require.Eventually(t, func() bool { return len(s.ids()) == 200 }, patience, time.Millisecond)
+			require.Eventually(t, func() bool { return len(s.IDs()) == 200 }, patience, time.Millisecond)
 			require.Equal(t, uint64(100), f.queue.Stats().Queued(), "accepted is not persisted")
-			forget := func() {
-				s.uuid, s.hold, s.persisted = "b", false, 0
-				s.events = s.events[:0]
-			}
 			if how == "gone and back" {
 				stop()
 				require.Eventually(t, func() bool { return f.State().Degraded }, patience, time.Millisecond)
-				s.set(forget)
+			}
+			s.Restart()
+			s.Change(func(b *stub.Behaviour) { b.Hold = false })
+			if how == "gone and back" {
 				listen(t, path, s)
-			} else {
-				s.set(forget)
 			}
 			require.Equal(t, uint64(200), f.drain(t)[queue.Delivered])
-			ids := s.ids()
-			require.Len(t, ids, 100)
-			for id := range ids {
-				require.GreaterOrEqual(t, id, "doc-0100", "what was persisted is not sent again")
+			ids := s.Persisted()
+			require.Len(t, ids, 200)
+			for id, n := range ids {
+				require.Equal(t, 1, n, "%s: what was persisted is not sent again", id)
 			}
 			require.False(t, f.State().Degraded)
 		})
@@ -266,19 +190,19 @@ func TestNoShipperYet(t *testing.T) {
 	require.NoError(t, f.queue.Push(t.Context(), documents(0, 5)))
 	require.Eventually(t, func() bool { return f.State().Degraded }, patience, time.Millisecond)
 	require.Contains(t, f.State().Message, "documents wait in the queue")
-	s := &server{uuid: "a"}
+	s := stub.New(stub.Behaviour{})
 	listen(t, path, s)
 	require.Equal(t, uint64(5), f.drain(t)[queue.Delivered])
 	f.stop()
 }
 
 func TestStoppedGivesBack(t *testing.T) {
-	s := &server{uuid: "a", hold: true}
+	s := stub.New(stub.Behaviour{Hold: true})
 	path := filepath.Join(t.TempDir(), "s")
 	listen(t, path, s)
 	f := start(t, path)
 	require.NoError(t, f.queue.Push(t.Context(), documents(0, 100)))
-	require.Eventually(t, func() bool { return len(s.ids()) == 100 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.IDs()) == 100 }, patience, time.Millisecond)
 	f.stop()
 	b, err := f.queue.Next(t.Context(), queue.Want{Docs: 1000, Bytes: 1 << 30})
 	require.NoError(t, err)
@@ -287,7 +211,7 @@ func TestStoppedGivesBack(t *testing.T) {
 
 // Documents of a stream that the policy does not have must not shift the others.
 func TestUnknownStreamsStay(t *testing.T) {
-	s := &server{uuid: "a"}
+	s := stub.New(stub.Behaviour{})
 	path := filepath.Join(t.TempDir(), "s")
 	listen(t, path, s)
 	f := start(t, path)
@@ -295,7 +219,7 @@ func TestUnknownStreamsStay(t *testing.T) {
 	batch[3].Index = "logs-cloud_defend.alerts-prod"
 	require.NoError(t, f.queue.Push(t.Context(), batch))
 	require.Eventually(t, func() bool { return f.queue.Stats().Queued() == 1 }, patience, time.Millisecond)
-	require.Len(t, s.ids(), 9)
+	require.Len(t, s.IDs(), 9)
 }
 
 func TestUnusableSettings(t *testing.T) {
