@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/output"
 	"github.com/elastic/cloud-defend/pkg/output/elasticsearch"
+	"github.com/elastic/cloud-defend/pkg/output/shipper"
 	"github.com/elastic/cloud-defend/pkg/queue"
 	"github.com/elastic/cloud-defend/pkg/settings"
 	"github.com/elastic/cloud-defend/pkg/unit"
@@ -37,8 +39,10 @@ type delivery struct {
 	end   context.CancelFunc
 	tasks sync.WaitGroup
 
-	output *unit.Output // what sender was made of, or fault
+	output *unit.Output   // what sender was made of, or fault
+	source shipper.Source // of the last input there was
 	sender output.Sender
+	kind   string // of sender
 	stop   func()
 	fault  error
 	spool  error
@@ -80,9 +84,11 @@ func (d *delivery) adopt(ctx context.Context, dir string) {
 }
 
 // use delivers to another output, unless that is not usable: then the one
-// before it goes on.
-func (d *delivery) use(o *unit.Output, version string) {
-	if o == d.output {
+// before it goes on. The input names the documents' streams; without one they
+// keep the names that they had.
+func (d *delivery) use(o *unit.Output, in *unit.Input, version string) {
+	same := !d.name(in) || o == nil || o.Type != kindShipper // only that one cares for names
+	if same && o == d.output {
 		return
 	}
 	d.output = o
@@ -97,25 +103,56 @@ func (d *delivery) use(o *unit.Output, version string) {
 		return
 	}
 	d.halt()
+	d.start(sender, o.Type)
+}
+
+// name follows the names of streams and reports whether they changed.
+func (d *delivery) name(in *unit.Input) bool {
+	if in == nil {
+		return false
+	}
+	source := shipper.Source{InputID: in.ID, StreamIDs: map[string]string{}}
+	for _, s := range in.Streams {
+		source.StreamIDs[s.Dataset] = s.ID
+	}
+	changed := source.InputID != d.source.InputID || !maps.Equal(source.StreamIDs, d.source.StreamIDs)
+	d.source = source
+	return changed
+}
+
+func (d *delivery) start(sender output.Sender, kind string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { // ends with stop
 		defer close(done)
 		sender.Run(ctx, d.queue)
 	}()
-	d.sender = sender
+	d.sender, d.kind = sender, kind
 	d.stop = func() { cancel(); <-done }
 }
 
+// The types of output units.
+const (
+	kindElasticsearch = "elasticsearch"
+	kindShipper       = "shipper"
+)
+
 func (d *delivery) open(o *unit.Output, version string) (output.Sender, error) {
-	if o.Type != "elasticsearch" {
-		return nil, fmt.Errorf("type: %q is not an output that this version has; use elasticsearch", o.Type)
+	switch o.Type {
+	case kindElasticsearch:
+		cfg, err := elasticsearch.Parse(o.Config)
+		if err != nil {
+			return nil, err
+		}
+		return elasticsearch.New(cfg, elasticsearch.Options{Version: version, Refused: filepath.Join(d.dir, "refused.ndjson")})
+	case kindShipper: // agents 8.6 to 8.15 put theirs in between where the policy asks for it
+		cfg, err := shipper.Parse(o.Config)
+		if err != nil {
+			return nil, err
+		}
+		return shipper.New(cfg, d.source)
 	}
-	cfg, err := elasticsearch.Parse(o.Config)
-	if err != nil {
-		return nil, err
-	}
-	return elasticsearch.New(cfg, elasticsearch.Options{Version: version, Refused: filepath.Join(d.dir, "refused.ndjson")})
+	return nil, fmt.Errorf("type: %q is not an output that this version has; use elasticsearch", o.Type)
 }
 
 func (d *delivery) halt() {
@@ -151,7 +188,7 @@ func (d *delivery) health(now time.Time) unit.Health {
 		return h
 	}
 	state := d.sender.State()
-	h.InForce = "Sending to " + "elasticsearch"
+	h.InForce = "Sending to " + d.kind
 	weight := unit.Note
 	if state.Degraded {
 		weight = unit.Reduced

@@ -126,7 +126,7 @@ func (m *managed) resume() {
 	m.wanted.Agent = k.Agent
 	m.sink.use(k.Input)
 	m.set(k.Input)
-	m.deliver(nil)
+	m.deliver(k.Input, nil)
 	m.judge(k.Input)
 }
 
@@ -150,7 +150,7 @@ func (m *managed) apply(w unit.Wanted) {
 	if w.Input != nil && w.Input != m.read {
 		m.set(w.Input)
 	}
-	m.deliver(w.Output)
+	m.deliver(w.Input, w.Output)
 	if w.Input == nil || !w.Input.Enforces {
 		m.read, m.rejected, m.warnings = nil, nil, nil
 		m.stop()
@@ -163,11 +163,11 @@ func (m *managed) apply(w unit.Wanted) {
 }
 
 // deliver follows the output, and begins with the first settings that are known.
-func (m *managed) deliver(o *unit.Output) {
+func (m *managed) deliver(in *unit.Input, o *unit.Output) {
 	if m.delivery == nil {
 		m.delivery, m.opened = openDelivery(m.log, m.dir, m.values), m.values
 	}
-	m.delivery.use(o, m.wanted.Agent.Version)
+	m.delivery.use(o, in, m.wanted.Agent.Version)
 }
 
 // close ends everything: the events first, then the queue that they go to.
