@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ type rejection struct {
 	Event struct {
 		ID       string `json:"id"`
 		Kind     string `json:"kind"`
+		Module   string `json:"module"`
 		Dataset  string `json:"dataset"`
 		Original string `json:"original"`
 	} `json:"event"`
@@ -48,21 +50,40 @@ type rejection struct {
 			Index string `json:"index"`
 		} `json:"rejected"`
 	} `json:"cloud_defend"`
+	origin
+}
+
+// origin is where a document is from, as far as it can be read from it.
+type origin struct {
+	Agent *struct {
+		EphemeralID string `json:"ephemeral_id,omitempty"`
+		ID          string `json:"id,omitempty"`
+		Name        string `json:"name,omitempty"`
+		Type        string `json:"type,omitempty"`
+		Version     string `json:"version,omitempty"`
+	} `json:"agent,omitempty"`
+	Host *struct {
+		ID   string `json:"id,omitempty"`
+		Name string `json:"name,omitempty"`
+	} `json:"host,omitempty"`
 }
 
 // rejected is the document that tells of a refused one. It has the same id.
-func rejected(doc *queue.Doc, r *refusal) (queue.Doc, error) {
+func rejected(doc *queue.Doc, r *refusal, now time.Time) (queue.Doc, error) {
 	namespace := "default"
 	if i := strings.LastIndexByte(doc.Index, '-'); i >= 0 {
 		namespace = doc.Index[i+1:]
 	}
 	var out rejection
-	out.Timestamp = time.Now().UTC()
+	if json.Unmarshal(doc.JSON, &out.origin) != nil {
+		out.origin = origin{} // what the server refused need not be readable
+	}
+	out.Timestamp = now.UTC()
 	out.ECS.Version = ecs.Version
 	out.DataStream.Type, out.DataStream.Dataset, out.DataStream.Namespace = "logs", rejectedDataset, namespace
-	out.Event.ID, out.Event.Kind, out.Event.Dataset = doc.ID, "pipeline_error", rejectedDataset
+	out.Event.ID, out.Event.Kind, out.Event.Module, out.Event.Dataset = doc.ID, "pipeline_error", "cloud_defend", rejectedDataset
 	out.Event.Original = string(doc.JSON)
-	out.Error.Type, out.Error.Message, out.Error.Code = r.kind, r.reason, fmt.Sprint(r.status)
+	out.Error.Type, out.Error.Message, out.Error.Code = r.kind, r.reason, strconv.Itoa(r.status)
 	out.CloudDefend.Rejected.Index = doc.Index
 	text, err := json.Marshal(&out)
 	if err != nil {
@@ -76,7 +97,7 @@ func rejected(doc *queue.Doc, r *refusal) (queue.Doc, error) {
 func (w *worker) reject(ctx context.Context, d *delivery) error {
 	second := &delivery{}
 	for i := range d.refused {
-		doc, err := rejected(&d.docs[d.refused[i].at], &d.refused[i])
+		doc, err := rejected(&d.docs[d.refused[i].at], &d.refused[i], time.Now())
 		if err != nil {
 			return err
 		}
