@@ -117,6 +117,14 @@ func readInput(unitID string, config *proto.UnitExpectedConfig) *Input {
 	return in
 }
 
+// typeOf is a dataset's type where the agent names none.
+func typeOf(dataset string) string {
+	if dataset == Heartbeat || dataset == Metrics {
+		return "metrics"
+	}
+	return "logs"
+}
+
 func (in *Input) say(w Weight, place, fault, remedy string) {
 	in.Reasons = append(in.Reasons, Reason{w, place, fault, remedy})
 }
@@ -128,7 +136,7 @@ func (in *Input) addStream(i int, s *proto.Stream, namespace string) {
 	stream := Stream{
 		ID:      s.GetId(),
 		Dataset: s.GetDataStream().GetDataset(),
-		Type:    cmp.Or(s.GetDataStream().GetType(), "logs"),
+		Type:    cmp.Or(s.GetDataStream().GetType(), typeOf(s.GetDataStream().GetDataset())),
 		Config:  config,
 	}
 	if namespace == "default" {

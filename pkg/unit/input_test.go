@@ -172,6 +172,19 @@ func TestReadStreams(t *testing.T) {
 	}, spoken(in.Reasons))
 }
 
+// An agent may leave the type out, and then the dataset tells it.
+func TestTypesOfStreams(t *testing.T) {
+	config := &proto.UnitExpectedConfig{}
+	for _, dataset := range []string{Alerts, Heartbeat, Metrics} {
+		config.Streams = append(config.Streams, &proto.Stream{DataStream: &proto.DataStream{Dataset: dataset}})
+	}
+	var types []string
+	for _, s := range readInput("unit-1", config).Streams {
+		types = append(types, s.Type)
+	}
+	require.Equal(t, []string{"logs", "metrics", "metrics"}, types)
+}
+
 func TestNamespace(t *testing.T) {
 	for _, tc := range []struct{ input, stream, want string }{
 		{"", "", "default"},
