@@ -4,7 +4,10 @@
 
 package probe
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Stats are counts since Open.
 type Stats struct {
@@ -27,6 +30,10 @@ type Stats struct {
 	// Missed are operations that the kernel did not show to a hook because
 	// another task was preempted inside it: in fmod_ret mode they passed.
 	Missed uint64
+	// Runs and RunTime are those of the programs that are attached, 0 unless
+	// the kernel counts them (sysctl kernel.bpf_stats_enabled).
+	Runs    uint64
+	RunTime time.Duration
 	// NoScratch are evaluations for which no scratch memory was free.
 	NoScratch uint64
 	// Malformed are ring records that could not be decoded. Unsettled are
@@ -79,6 +86,12 @@ func (p *Probe) stats() Stats {
 		s.Hooks = append(s.Hooks, h.function)
 		if run, err := a.prog.Stats(); err == nil {
 			s.Missed += run.RecursionMisses
+			s.Runs, s.RunTime = s.Runs+run.RunCount, s.RunTime+run.Runtime
+		}
+	}
+	for _, a := range p.lifecycle {
+		if run, err := a.prog.Stats(); err == nil {
+			s.Runs, s.RunTime = s.Runs+run.RunCount, s.RunTime+run.Runtime
 		}
 	}
 	slices.Sort(s.Hooks)
