@@ -96,13 +96,14 @@ func TestAlertsHaveTheFieldsOfFilesAndProcesses(t *testing.T) {
 // Every field of every golden document is mapped in its stream, with a type
 // that takes the document's value.
 func TestDocumentsHaveMappedFields(t *testing.T) {
-	paths, err := filepath.Glob("../pkg/ecs/testdata/*/*.jsonl")
+	paths, err := filepath.Glob("../pkg/*/testdata/*/want.jsonl")
 	require.NoError(t, err)
 	streams := map[string]map[string]field{}
-	for _, stream := range []string{"alerts", "file", "process"} {
+	for _, stream := range []string{"alerts", "file", "process", "heartbeat", "metrics"} {
 		streams["cloud_defend."+stream] = fields(t, stream)
 	}
 	seen := map[string]bool{}
+	used := map[string]map[string]bool{"cloud_defend.heartbeat": {}, "cloud_defend.metrics": {}}
 	for _, path := range paths {
 		content, err := os.ReadFile(path)
 		require.NoError(t, err)
@@ -115,9 +116,46 @@ func TestDocumentsHaveMappedFields(t *testing.T) {
 			for _, fault := range unmapped("", doc, streams[dataset]) {
 				t.Errorf("%s: %s: %s", path, dataset, fault)
 			}
+			if used[dataset] != nil {
+				names("", doc, used[dataset])
+			}
 		}
 	}
 	require.Len(t, seen, len(streams), "no golden documents for some stream")
+	// These documents are few and have everything, so a field that none has is one too many.
+	for dataset, found := range used {
+		for name := range streams[dataset] {
+			require.True(t, found[name], "%s: no document has %s", dataset, name)
+		}
+	}
+}
+
+// names collects the full names of a document's values.
+func names(name string, value any, into map[string]bool) {
+	switch value := value.(type) {
+	case map[string]any:
+		for key, member := range value {
+			names(strings.TrimPrefix(name+"."+key, "."), member, into)
+		}
+	default:
+		into[name] = true
+	}
+}
+
+// The streams that tell of the component pass on how often they do.
+func TestPeriods(t *testing.T) {
+	for stream, want := range map[string]string{"heartbeat": "30m", "metrics": "24h"} {
+		var manifest struct {
+			Type    string
+			Streams []struct{ Vars []variable }
+		}
+		decode(t, filepath.Join(root, "data_stream", stream, "manifest.yml"), &manifest)
+		require.Equal(t, "metrics", manifest.Type)
+		require.Equal(t, []variable{{"period", "text", want}}, manifest.Streams[0].Vars)
+		template, err := os.ReadFile(filepath.Join(root, "data_stream", stream, "agent", "stream", "stream.yml.hbs"))
+		require.NoError(t, err)
+		require.Contains(t, string(template), "period: {{period}}\n")
+	}
 }
 
 // unmapped walks a document down to its values. A list has the type of its members.

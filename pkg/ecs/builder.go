@@ -109,11 +109,7 @@ func (b *Builder) document(s *subject, stream Stream) Doc {
 	b.message = appendMessage(b.message[:0], s)
 	e.bytes("message", b.message)
 	b.event(s, stream, id)
-	m := e.open("data_stream")
-	e.str("type", "logs")
-	e.str("dataset", stream.Dataset())
-	e.str("namespace", b.namespace)
-	e.close(m)
+	b.dataStream(stream)
 	e.raw(b.static)
 	b.container(s)
 	b.process(s)
@@ -124,6 +120,15 @@ func (b *Builder) document(s *subject, stream Stream) Doc {
 	b.policy(s)
 	e.finish()
 	return Doc{Stream: stream, ID: id, JSON: slices.Clone(e.buf)}
+}
+
+func (b *Builder) dataStream(stream Stream) {
+	e := &b.enc
+	m := e.open("data_stream")
+	e.str("type", stream.Type())
+	e.str("dataset", stream.Dataset())
+	e.str("namespace", b.namespace)
+	e.close(m)
 }
 
 func (b *Builder) event(s *subject, stream Stream, id string) {

@@ -86,6 +86,22 @@ func TestDocumentsOwnTheirBytes(t *testing.T) {
 
 func TestIndex(t *testing.T) {
 	require.Equal(t, "logs-cloud_defend.alerts-default", StreamAlerts.Index("default"))
+	require.Equal(t, "metrics-cloud_defend.heartbeat-prod", StreamHeartbeat.Index("prod"))
+}
+
+// A document that tells of the component is told from all others.
+func TestComponentIDs(t *testing.T) {
+	other := node
+	other.Agent.EphemeralID = "e2"
+	b, c := NewBuilder(node), NewBuilder(other)
+	seen := map[string]bool{}
+	for _, doc := range []Doc{
+		b.Heartbeat(boot, Heartbeat{}), b.Metrics(boot, nil), c.Heartbeat(boot, Heartbeat{}), b.Heartbeat(boot.Add(1), Heartbeat{}),
+	} {
+		require.False(t, seen[doc.ID])
+		seen[doc.ID] = true
+	}
+	require.True(t, seen[b.Heartbeat(boot, Heartbeat{BlockActionEnabled: true}).ID], "the same each time")
 }
 
 func TestNothingKnown(t *testing.T) {

@@ -3,7 +3,8 @@
 // See the LICENSE file in the project root for more information.
 
 // Package ecs builds Elastic Common Schema documents of events: one JSON object
-// for each stream that an event goes to.
+// for each stream that an event goes to. Others tell of the component itself:
+// that it lives, what it counts, and who disarmed it.
 //
 // Every document stands alone: it sets each field itself, also those that an
 // ingest pipeline would set. Strings are never empty and lists never have no
@@ -35,28 +36,40 @@ package ecs
 // container.security_context.privileged and process.thread.capabilities.
 const Version = "8.10.0"
 
-// Stream is one of the data streams that events go to.
+// Stream is one of the data streams that documents go to.
 type Stream uint8
 
-// The streams.
+// The streams. Events go to the first three; the others tell of the component.
 const (
 	StreamProcess Stream = iota
 	StreamFile
 	StreamAlerts
+	StreamHeartbeat
+	StreamMetrics
 )
 
 var datasets = [...]string{
-	StreamProcess: "cloud_defend.process",
-	StreamFile:    "cloud_defend.file",
-	StreamAlerts:  "cloud_defend.alerts",
+	StreamProcess:   "cloud_defend.process",
+	StreamFile:      "cloud_defend.file",
+	StreamAlerts:    "cloud_defend.alerts",
+	StreamHeartbeat: "cloud_defend.heartbeat",
+	StreamMetrics:   "cloud_defend.metrics",
 }
 
 // Dataset is the value of event.dataset and data_stream.dataset.
 func (s Stream) Dataset() string { return datasets[s] }
 
+// Type is the value of data_stream.type.
+func (s Stream) Type() string {
+	if s >= StreamHeartbeat {
+		return "metrics"
+	}
+	return "logs"
+}
+
 // Index is the name of the data stream in a namespace.
 func (s Stream) Index(namespace string) string {
-	return "logs-" + s.Dataset() + "-" + namespace
+	return s.Type() + "-" + s.Dataset() + "-" + namespace
 }
 
 // Doc is one document. It owns its bytes.

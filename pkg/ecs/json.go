@@ -5,6 +5,7 @@
 package ecs
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -177,6 +178,16 @@ func (e *encoder) decimal(name string, value uint64) {
 func (e *encoder) bool(name string, value bool) {
 	e.key(name)
 	e.buf = append(strconv.AppendBool(e.buf, value), ',')
+}
+
+// json writes a tree of maps and numbers.
+func (e *encoder) json(name string, tree map[string]any) {
+	text, err := json.Marshal(tree) // keys in order
+	if err != nil {
+		panic(err) // such a tree always can be written
+	}
+	e.key(name)
+	e.buf = append(append(e.buf, text...), ',')
 }
 
 // time writes nanoseconds: documents of one node sort as their events happened.

@@ -6,6 +6,7 @@ package pipeline
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/ecs"
@@ -21,6 +22,8 @@ import (
 func (p *Pipeline) Apply(rs *ruleset.Ruleset, origin Origin) (revision uint32, err error) {
 	p.scope.Lock()
 	defer p.scope.Unlock()
+	began := time.Now()
+	defer func() { p.tally.swapped(time.Since(began), err) }()
 	scopes := make(map[uint64]probe.Scope, len(p.containers))
 	for cgroup, c := range p.containers {
 		scopes[cgroup] = scopeOf(rs, c)

@@ -7,6 +7,7 @@ package pipeline
 import (
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/event"
@@ -25,6 +26,14 @@ type Status struct {
 	// are those among them that the kernel refused.
 	Documented map[string]uint64
 	Refused    uint64
+	Swaps      Swaps
+}
+
+// Swaps are the policies that were to be put in force, and how long it took
+// until the kernel had them.
+type Swaps struct {
+	Count, Failed uint64
+	Last, Max     time.Duration
 }
 
 // Lost is the number of records and events that did not become documents
@@ -59,6 +68,18 @@ func (t *tally) count(ev *event.Event) {
 	if ev.Outcome == event.OutcomeRefused {
 		t.status.Refused++
 	}
+}
+
+func (t *tally) swapped(took time.Duration, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &t.status.Swaps
+	s.Count++
+	if err != nil {
+		s.Failed++
+		return
+	}
+	s.Last, s.Max = took, max(s.Max, took)
 }
 
 func (t *tally) owned(processes process.Stats, settled settle.Stats) {
