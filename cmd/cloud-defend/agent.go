@@ -105,9 +105,9 @@ type enforcer interface {
 // openKernel loads the programs. What they need of the agent and of the node
 // does not change while they run.
 func openKernel(log *slog.Logger) opener {
-	return func(agent unit.Agent, namespace string, v settings.Values, out *sink) (enforcer, error) {
+	return func(agent ecs.Agent, namespace string, v settings.Values, out *sink) (enforcer, error) {
 		return pipeline.Open(pipeline.Config{
-			Agent:     ecs.Agent{ID: agent.ID, EphemeralID: ephemeralID(), Name: host(), Version: agent.Version},
+			Agent:     agent,
 			Namespace: namespace,
 			Output:    out,
 			Log:       log,
@@ -125,7 +125,7 @@ func ephemeralID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-func host() string {
+func hostname() string {
 	name, err := os.Hostname()
 	if err != nil {
 		return ""

@@ -35,7 +35,10 @@ func (m *managed) inputHealth(now time.Time) unit.Health {
 	if p := m.enforced(); p.input != nil {
 		h.InForce = fmt.Sprintf("Revision %d is in force (%s) by %s", p.input.Revision, contents(p.rules), mode(s.Probe))
 	}
-	h.Reasons = slices.Concat(m.rejected, m.settingReasons(), m.statusReasons(s, now), m.warnings, m.sink.reasons())
+	h.Reasons = slices.Concat(m.rejected, m.settingReasons(), m.exposureReasons(), m.statusReasons(s, now), m.warnings, m.sink.reasons())
+	if m.wanted.Input != nil {
+		h.Streams = streamFaults(m.wanted.Input)
+	}
 	return h
 }
 

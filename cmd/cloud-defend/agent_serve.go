@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/pipeline"
 	"github.com/elastic/cloud-defend/pkg/queue"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
@@ -28,14 +29,14 @@ const (
 )
 
 // opener loads the programs.
-type opener func(a unit.Agent, namespace string, v settings.Values, out *sink) (enforcer, error)
+type opener func(a ecs.Agent, namespace string, v settings.Values, out *sink) (enforcer, error)
 
 type applier interface {
 	Apply(*ruleset.Ruleset, pipeline.Origin) (revision uint32, err error)
 }
 
-// managed does what Elastic Agent wants. One goroutine runs it; only what
-// diagnostics read is under the lock.
+// managed does what Elastic Agent wants. One goroutine runs it; what diagnostics
+// and Prometheus read is under the lock.
 type managed struct {
 	log  *slog.Logger
 	open opener
@@ -54,14 +55,18 @@ type managed struct {
 	rejected []unit.Reason
 	warnings []unit.Reason
 	lost     recent
-	delivery *delivery // nil until the settings are known that it needs
+	notices  notices
+	exposed  exposed
 
-	running   *running
+	ephemeral string    // names this process in documents
 	namespace string    // of what runs
 	stopped   time.Time // when the kernel was tried last
 
-	mu      sync.Mutex
-	inForce inForce
+	mu       sync.Mutex // held to write these, and to read them elsewhere
+	inForce  inForce
+	running  *running
+	delivery *delivery       // nil until the settings are known that it needs
+	last     pipeline.Status // of what ran before
 }
 
 // inForce is the policy that the kernel has.
@@ -78,7 +83,7 @@ type running struct {
 }
 
 func newManaged(log *slog.Logger, open opener, dir string) *managed {
-	m := &managed{log: log, open: open, dir: dir, tick: reportPeriod, values: settings.Defaults()}
+	m := &managed{log: log, open: open, dir: dir, tick: reportPeriod, values: settings.Defaults(), ephemeral: ephemeralID()}
 	m.sink = newSink(func(ctx context.Context, docs []queue.Doc) error { return m.delivery.queue.Push(ctx, docs) })
 	m.environment = settings.Environ(&m.values, os.LookupEnv)
 	for _, f := range m.environment {
@@ -111,6 +116,7 @@ func (m *managed) serve(ctx context.Context, component *unit.Component) error {
 			component.Close()
 			return <-ended
 		}
+		m.tell(time.Now())
 		component.Report(m.report())
 	}
 }
@@ -165,7 +171,10 @@ func (m *managed) apply(w unit.Wanted) {
 // deliver follows the output, and begins with the first settings that are known.
 func (m *managed) deliver(in *unit.Input, o *unit.Output) {
 	if m.delivery == nil {
-		m.delivery, m.opened = openDelivery(m.log, m.dir, m.values), m.values
+		d := openDelivery(m.log, m.dir, m.values)
+		m.mu.Lock()
+		m.delivery, m.opened = d, m.values
+		m.mu.Unlock()
 	}
 	m.delivery.use(o, in, m.wanted.Agent.Version)
 }
@@ -173,7 +182,9 @@ func (m *managed) deliver(in *unit.Input, o *unit.Output) {
 // close ends everything: the events first, then the queue that they go to.
 func (m *managed) close() {
 	m.stop()
+	m.conceal()
 	if m.delivery != nil {
+		m.tellLast()
 		m.delivery.close()
 	}
 }
@@ -186,6 +197,7 @@ func (m *managed) set(in *unit.Input) {
 	if m.delivery != nil {
 		m.waiting = settings.Waiting(m.opened, m.values)
 	}
+	m.expose()
 }
 
 // judge puts an input's policy in force. A policy with faults leaves the one
@@ -232,15 +244,22 @@ func (m *managed) start(in *unit.Input) error {
 	}
 	m.stop()
 	m.stopped = time.Now()
-	e, err := m.open(m.wanted.Agent, in.Namespace(), m.values, m.sink)
+	e, err := m.open(m.identity(), in.Namespace(), m.values, m.sink)
 	if err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{enforcer: e, stop: stop, done: make(chan error, 1)}
 	go func() { r.done <- e.Run(ctx) }()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.running, m.namespace = r, in.Namespace()
 	return nil
+}
+
+// identity names the agent in documents.
+func (m *managed) identity() ecs.Agent {
+	return ecs.Agent{ID: m.wanted.Agent.ID, EphemeralID: m.ephemeral, Name: hostname(), Version: m.wanted.Agent.Version}
 }
 
 // stop takes the programs out of the kernel and waits for what is on its way.
@@ -256,8 +275,10 @@ func (m *managed) stop() {
 }
 
 func (m *managed) forget() {
+	last := m.running.Status()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.last = last
 	m.running, m.inForce = nil, inForce{}
 }
 
@@ -276,6 +297,7 @@ func (m *managed) died(err error) {
 
 // tryAgain starts over where the kernel, not the policy, was in the way.
 func (m *managed) tryAgain() {
+	m.expose()
 	if m.running == nil && m.read != nil && time.Since(m.stopped) >= openPeriod {
 		m.judge(m.read)
 	}

@@ -67,16 +67,45 @@ func (s *sink) Write(ctx context.Context, batch []output.Record) error {
 }
 
 func (s *sink) take(doc ecs.Doc) {
+	if placed, enabled := s.place(doc); enabled {
+		s.docs = append(s.docs, placed)
+	}
+}
+
+// place counts the document if its stream is disabled.
+func (s *sink) place(doc ecs.Doc) (queue.Doc, bool) {
 	index, enabled := s.index[doc.Stream.Dataset()]
 	if !enabled {
 		s.withheld[doc.Stream.Dataset()]++
-		return
+		return queue.Doc{}, false
 	}
 	lane := queue.Logs
 	if doc.Stream == ecs.StreamAlerts {
 		lane = queue.Alerts
 	}
-	s.docs = append(s.docs, queue.Doc{Lane: lane, Index: index, ID: doc.ID, JSON: doc.JSON})
+	return queue.Doc{Lane: lane, Index: index, ID: doc.ID, JSON: doc.JSON}, true
+}
+
+// send queues a single document, one that tells of the component.
+func (s *sink) send(ctx context.Context, doc ecs.Doc) error {
+	s.mu.Lock()
+	placed, enabled := s.place(doc)
+	s.mu.Unlock()
+	if !enabled {
+		return nil
+	}
+	return s.push(ctx, []queue.Doc{placed})
+}
+
+// kept counts the documents that were not sent.
+func (s *sink) kept() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var n uint64
+	for _, count := range s.withheld {
+		n += count
+	}
+	return n
 }
 
 // Close does nothing: the queue is not the sink's.

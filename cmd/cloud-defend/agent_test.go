@@ -89,7 +89,7 @@ func newKernel() *kernel {
 	return &kernel{died: make(chan error), status: pipeline.Status{Containers: container.Stats{Connected: true}}}
 }
 
-func (k *kernel) open(_ unit.Agent, namespace string, _ settings.Values, out *sink) (enforcer, error) {
+func (k *kernel) open(_ ecs.Agent, namespace string, _ settings.Values, out *sink) (enforcer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.refuses != nil {
@@ -211,7 +211,7 @@ func wanted(t *testing.T, id string, revision uint64, policy any, more map[strin
 		}
 		source, err := structpb.NewStruct(keys)
 		require.NoError(t, err)
-		config.Streams = append(config.Streams, &proto.Stream{Source: source, DataStream: &proto.DataStream{Dataset: dataset, Type: "logs"}})
+		config.Streams = append(config.Streams, &proto.Stream{Source: source, DataStream: &proto.DataStream{Dataset: dataset}})
 	}
 	return agent.Unit{Config: config, LogLevel: proto.UnitLogLevel_INFO}
 }

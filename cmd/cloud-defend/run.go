@@ -31,6 +31,7 @@ import (
 	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 	"github.com/elastic/cloud-defend/pkg/settings"
+	"github.com/elastic/cloud-defend/pkg/telemetry"
 )
 
 // watchPeriod is how often the policy file is read again.
@@ -108,7 +109,12 @@ func run(ctx context.Context, f runFlags) error {
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	if err := w.apply(rs); err != nil {
+	end, err := expose(p, f.settings.Prometheus)
+	if err == nil {
+		defer end()
+		err = w.apply(rs)
+	}
+	if err != nil {
 		stop()
 		<-done
 		return err
@@ -116,6 +122,21 @@ func run(ctx context.Context, f runFlags) error {
 	err = w.watch(ctx, done)
 	summary(p.Status())
 	return err
+}
+
+// expose serves Prometheus metrics if there is an address. It returns what ends that.
+func expose(p *pipeline.Pipeline, address string) (end func(), err error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	server, err := telemetry.Listen(address, func() telemetry.Sample {
+		return telemetry.Sample{Pipeline: p.Status(), Process: telemetry.Measure()}
+	})
+	if err != nil {
+		return nil, inputError(fmt.Errorf("--prometheus-address: %w; write another address, or free this one", err))
+	}
+	say("Prometheus metrics are at http://%s/metrics", server.Address())
+	return server.Close, nil
 }
 
 // cannotRun says what doctor says, because the kernel refused the programs.

@@ -114,9 +114,10 @@ var table = []Setting{
 		field: func(v *Values) any { return &v.NRI },
 	},
 	{
-		Key: "prometheus.address", Default: "",
-		Doc:   "Address on this node where Prometheus metrics are served, such as 127.0.0.1:9273; empty serves none.",
-		field: func(v *Values) any { return &v.Prometheus }, check: loopback,
+		Key: "prometheus.address", Default: "", Live: true,
+		Doc:    "Address on this node where Prometheus metrics are served, such as 127.0.0.1:9273; empty serves none.",
+		Reader: "cmd/cloud-defend/agent_telemetry.go",
+		field:  func(v *Values) any { return &v.Prometheus }, check: loopback,
 	},
 }
 
