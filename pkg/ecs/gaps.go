@@ -49,6 +49,9 @@ func (b *Builder) policy(s *subject) {
 	if s.ev.Decision.Spared {
 		e.bool("spared", true)
 	}
+	if s.ev.Decision.Disarmed {
+		e.bool("disarmed", true)
+	}
 	e.strs("truncated", b.gaps.truncated)
 	e.strs("unresolved", b.gaps.unresolved)
 	e.strs("foreign", b.gaps.foreign)

@@ -197,6 +197,18 @@ var cases = map[string]func() *scene{
 		s.file(101, event.ActionCreation, "lsm__path_mknod", "/state/x", func(ev *event.Event) { ev.Decision.Spared = true })
 		return s
 	},
+	"disarmed": func() *scene {
+		s := newScene(&webPod)
+		s.start("/bin/sh")
+		s.match.Log, s.match.Alert = false, true
+		s.file(101, event.ActionCreation, "lsm__path_mknod", "/usr/bin/x", func(ev *event.Event) { ev.FileMode, ev.Decision.Disarmed = 0o755, true })
+		ev := event.Event{Kind: event.Exec, Time: s.tick(), Hook: "tracepoint__sched_process_exec", Action: event.ActionExec,
+			Outcome: event.OutcomeSuccess, Task: s.tasks[101], Path: event.Path{Name: "/tmp/miner"}, Executable: event.Path{Name: "/tmp/miner"},
+			Args: []string{"miner"}}
+		ev.Decision.Disarmed = true
+		s.play(ev)
+		return s
+	},
 	"heartbeat": func() *scene {
 		s := newScene(nil)
 		s.docs = append(s.docs, s.Heartbeat(s.tick(), Heartbeat{Enforcement: "none"}), s.Heartbeat(s.tick(), Heartbeat{

@@ -62,6 +62,9 @@ func appendMessage(b []byte, s *subject) []byte {
 	if ev.Decision.Spared {
 		b = append(b, ", which the policy refuses to all but cloud-defend itself"...)
 	}
+	if ev.Decision.Disarmed {
+		b = append(b, ", which would have been refused: enforcement is off"...)
+	}
 	return b
 }
 

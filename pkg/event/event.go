@@ -206,6 +206,9 @@ type Decision struct {
 	// Spared: a block response fired, and the operation was let through
 	// because it was the component's own.
 	Spared bool
+	// Disarmed: a block response would have refused the operation, and it was
+	// let through because somebody turned refusing off.
+	Disarmed bool
 }
 
 // Fired reports whether any response fired.

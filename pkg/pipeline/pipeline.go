@@ -58,6 +58,7 @@ type Pipeline struct {
 	settle    *settle.Buffer
 	output    output.Output
 	log       *slog.Logger
+	own       uint64 // the component's own container; 0 outside containers
 
 	batch   []output.Record
 	logged  map[processKey]loggedProcess
@@ -90,9 +91,10 @@ func Open(cfg Config) (*Pipeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the host's facts: %w", err)
 	}
+	own := container.Own(hierarchy)
 	pr, err := probe.Open(probe.Options{
 		CgroupController: hierarchy.Controller,
-		OwnCgroup:        container.Own(hierarchy),
+		OwnCgroup:        own,
 		TestDirs:         []string{"/run", os.TempDir(), "/dev/shm"},
 	})
 	if err != nil {
@@ -106,6 +108,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		settle:     settle.New(settleMax, settleAge),
 		output:     cfg.Output,
 		log:        cfg.Log,
+		own:        own,
 		logged:     map[processKey]loggedProcess{},
 		waiting:    map[processKey]waitingStart{},
 		tally:      newTally(),

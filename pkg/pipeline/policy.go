@@ -109,9 +109,30 @@ func (p *Pipeline) decide(ev *event.Event, c container.Container) event.Decision
 	return d
 }
 
+// disarm notes on an event what the policy would have done had it not been
+// disarmed: of a container that the kernel did not know, only what it would have
+// refused then.
+func (p *Pipeline) disarm(ev *event.Event) {
+	rs := p.rulesOf(ev)
+	if rs == nil || ev.Outcome == event.OutcomeRefused {
+		return
+	}
+	d, t := &ev.Decision, typeOf(ev)
+	withheld := d.Alert & rs.Tables[t].Disarmed
+	if ev.Scope.State == event.Unknown {
+		withheld &= rs.Withheld(t, d.ContainerMay) | rs.Withheld(t, d.ContainerMayFrom)
+	}
+	if withheld == 0 {
+		return
+	}
+	own := p.own != 0 && ev.Scope.CgroupID == p.own
+	d.Spared, d.Disarmed = own, !own
+}
+
 // match names what the policy said of the event, and reports whether there is
 // anything to document.
 func (p *Pipeline) match(ev *event.Event) (ecs.Match, bool) {
+	p.disarm(ev)
 	d := ev.Decision
 	m := ecs.Match{Log: d.Log != 0, Alert: d.Alert != 0 || ev.Outcome == event.OutcomeRefused}
 	if rs := p.rulesOf(ev); rs != nil {

@@ -23,9 +23,11 @@ type Status struct {
 	Processes  process.Stats
 	Settle     settle.Stats
 	// Documented are the events that became documents, by action. Refused
-	// are those among them that the kernel refused.
+	// are those among them that the kernel refused, Disarmed those that it
+	// would have refused.
 	Documented map[string]uint64
 	Refused    uint64
+	Disarmed   uint64
 	Swaps      Swaps
 }
 
@@ -67,6 +69,9 @@ func (t *tally) count(ev *event.Event) {
 	t.status.Documented[ev.Action.String()]++
 	if ev.Outcome == event.OutcomeRefused {
 		t.status.Refused++
+	}
+	if ev.Decision.Disarmed {
+		t.status.Disarmed++
 	}
 }
 

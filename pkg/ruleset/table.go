@@ -41,6 +41,8 @@ type Table struct {
 	Match, Exclude []uint64
 	// Log, Alert and Block are the responses with that action.
 	Log, Alert, Block uint64
+	// Disarmed are the responses that would be in Block; see Ruleset.Disarm.
+	Disarmed uint64
 	// Selectors are the names of the selectors.
 	Selectors []string
 }

@@ -61,6 +61,8 @@ func refusals() []Figure {
 			func(s *Sample) uint64 { return s.Pipeline.Refused }),
 		counter("blocked.spared", "spared_total", "Operations of the component itself that a response would have refused.",
 			func(s *Sample) uint64 { return s.Pipeline.Probe.Spared }),
+		counter("blocked.disarmed", "disarmed_total", "Operations that would have been refused, had the node not been disarmed.",
+			func(s *Sample) uint64 { return s.Pipeline.Disarmed }),
 		gauge("policy.revision", "ruleset_revision", "", "How many policies were put in force since the programs were loaded.",
 			func(s *Sample) uint64 { return uint64(s.Pipeline.Probe.Revision) }),
 		counter("policy.swap.count", "swaps_total", "Policies that were put in force, or should have been.",

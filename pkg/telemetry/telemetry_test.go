@@ -45,6 +45,7 @@ func busy() Sample {
 		Settle:     settle.Stats{Held: 1010, Expired: 5000, PushedOut: 11},
 		Documented: map[string]uint64{},
 		Refused:    1012,
+		Disarmed:   1022,
 		Swaps:      pipeline.Swaps{Count: 1013, Failed: 1014, Last: 1015 * time.Millisecond, Max: 1016 * time.Millisecond},
 	}
 	for a := event.ActionFork; a.String() != ""; a++ {

@@ -84,6 +84,9 @@ func (t *Terminal) line(r *output.Record) {
 	if ev.Decision.Spared {
 		b = append(b, "  (spared: our own)"...)
 	}
+	if ev.Decision.Disarmed {
+		b = append(b, "  (would have been refused: enforcement is off)"...)
+	}
 	t.buf = append(b, '\n')
 }
 

@@ -56,12 +56,13 @@ func TestLines(t *testing.T) {
 	l := shell(1)
 	exec := event.Event{Kind: event.Exec, Action: event.ActionExec, Time: when}
 	file := event.Event{Kind: event.File, Action: event.ActionCreation, Time: when, Path: event.Path{Name: "/usr/bin/x"}}
-	refused, renamed, unknown, ended, spared := file, file, file, exec, file
+	refused, renamed, unknown, ended, spared, disarmed := file, file, file, exec, file, file
 	refused.Outcome = event.OutcomeRefused
 	renamed.Action, renamed.PathFrom.Name = event.ActionRename, "/tmp/a b"
 	unknown.Scope.State = event.Unknown
 	ended.Kind, ended.Action, ended.ExitCode = event.Exit, event.ActionEnd, 137
 	spared.Decision.Spared = true
+	disarmed.Decision.Disarmed = true
 	alert := ecs.Match{Alert: true, Log: true}
 	require.Equal(t, []string{
 		`09:00:00.003  LOG      exec          /bin/sh -c "ls -a"  by sh ← init  in web (nginx:1.25)`,
@@ -70,6 +71,7 @@ func TestLines(t *testing.T) {
 		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in an unknown container`,
 		`09:00:00.003  LOG      end           /bin/sh -c "ls -a"  exit 137  by sh ← init  on the host`,
 		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  (spared: our own)`,
+		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  (would have been refused: enforcement is off)`,
 	}, lines(t, false,
 		output.Record{Event: &exec, Lineage: l, Container: web, Docs: docs},
 		output.Record{Event: &exec, Lineage: l, Container: web},
@@ -78,6 +80,7 @@ func TestLines(t *testing.T) {
 		output.Record{Event: &unknown, Lineage: l, Match: alert, Docs: docs},
 		output.Record{Event: &ended, Lineage: l, Docs: docs},
 		output.Record{Event: &spared, Lineage: l, Container: web, Match: alert, Docs: docs},
+		output.Record{Event: &disarmed, Lineage: l, Container: web, Match: alert, Docs: docs},
 	))
 }
 

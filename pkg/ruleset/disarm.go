@@ -1,0 +1,28 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ruleset
+
+import "github.com/elastic/cloud-defend/pkg/policy"
+
+// Disarm returns the same rules with nothing that blocks. What is blocked is
+// alerted on as well, so the alerts stay, and Table.Disarmed tells which of them
+// would have been refusals.
+func (r *Ruleset) Disarm() *Ruleset {
+	disarmed := *r
+	for i := range disarmed.Tables {
+		t := &disarmed.Tables[i]
+		t.Disarmed, t.Block = t.Disarmed|t.Block, 0
+	}
+	return &disarmed
+}
+
+// Withheld are the disarmed responses that would have refused an operation in a
+// container that the kernel did not know: those that refuse whatever the
+// container turns out to be. may are the selectors that match but for its
+// conditions.
+func (r *Ruleset) Withheld(t policy.Type, may uint64) uint64 {
+	table := &r.Tables[t]
+	return table.fired(may&table.ContainerFree, may) & table.Disarmed
+}

@@ -1,0 +1,46 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package ruleset
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastic/cloud-defend/pkg/policy"
+)
+
+// Disarmed rules alert on what they refused, and refuse nothing.
+func TestDisarm(t *testing.T) {
+	armed := testTable(t)
+	r := armed.Disarm()
+	require.Equal(t, Decision{Selectors: etc, Alert: 1}, r.Fire(policy.File, etc))
+	require.Equal(t, uint64(1), r.Tables[policy.File].Disarmed)
+	require.False(t, r.Blocks(policy.File, policy.ModifyFile))
+	require.Equal(t, Decision{Selectors: etc, Alert: 1, Block: 1}, armed.Fire(policy.File, etc), "the rules that it was made of")
+	require.Equal(t, r.Tables, r.Disarm().Tables, "once more changes nothing")
+	require.Equal(t, armed.Cells, r.Cells)
+}
+
+// In a container that is not known, what would have been refused is what the
+// armed rules refuse there.
+func TestWithheldIsWhatArmedRulesRefuse(t *testing.T) {
+	armed := testTable(t)
+	disarmed := armed.Disarm()
+	random := rand.New(rand.NewPCG(1, 2))
+	table, some := &armed.Tables[policy.File], false
+	for range 5000 {
+		path := random.Uint64()
+		for op := policy.Operation(0); op <= policy.OpenFile; op++ {
+			q := Query{Operation: op, ContainerMust: table.ContainerFree, ContainerMay: all, PathMust: path, PathMay: path}
+			want := armed.Decide(policy.File, q).Block
+			some = some || want != 0
+			require.Equal(t, want, disarmed.Withheld(policy.File, table.considered(q)&path))
+		}
+	}
+	require.True(t, some)
+	require.Zero(t, armed.Withheld(policy.File, all), "nothing is withheld of rules in force")
+}
