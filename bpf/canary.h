@@ -21,6 +21,7 @@ static __always_inline bool canary_sings(__u32 hook)
 	if (canary.tid != (__u32)bpf_get_current_pid_tgid() &&
 	    !(hook == HOOK_BPRM_CHECK && BPF_CORE_READ(task, real_parent, tgid) == canary.tgid))
 		return false;
+	canary.tid = 0; /* once, lest it outlive a component that was killed */
 	scope_learn_host();
 	canary.seen |= 1U << hook;
 	r = bpf_ringbuf_reserve(&alerts, sizeof(*r), 0);

@@ -13,7 +13,7 @@ static __always_inline int cgroup_report(struct cgroup *cgrp, const char *path, 
 	long n;
 
 	/* on v1, only the hierarchy that carries the containers */
-	if (BPF_CORE_READ(cgrp, root) != BPF_CORE_READ(own, root))
+	if (dormant || BPF_CORE_READ(cgrp, root) != BPF_CORE_READ(own, root))
 		return 0;
 	s = scratch_claim(&index, task);
 	if (!s) {

@@ -146,7 +146,8 @@ static __noinline struct scratch *decide_scoped(const struct request *q, __u32 *
 		if (!s) {
 			const struct ruletable *t = &p->tables[q->type & (RULE_TYPES - 1)];
 
-			if (may_block(t, request_selectors(t, q) & scope->must)) {
+			if (may_block(t, request_selectors(t, q) & scope->must) &&
+			    !deadline_past()) {
 				count(COUNT_BLIND);
 				*index = REFUSE_BLIND;
 			}
@@ -187,7 +188,7 @@ static __always_inline struct scratch *decide(const struct request *q, __u32 *in
 	__u64 selectors;
 
 	*index = 0;
-	if (!p)
+	if (!p || dormant)
 		return 0;
 	selectors = request_selectors(&p->tables[q->type & (RULE_TYPES - 1)], q);
 	if (!selectors)
@@ -224,7 +225,7 @@ static __always_inline void denials_count(__u32 revision, __u32 type, __u64 bloc
 	count(COUNT_REFUSED);
 }
 
-/* Whether the operation is to be refused; never the component's own. */
+/* Whether the operation is to be refused; never the component's own, and none past the deadline. */
 static __always_inline bool decide_refuse(struct scratch *s)
 {
 	if (!s->record.block)
@@ -232,6 +233,10 @@ static __always_inline bool decide_refuse(struct scratch *s)
 	if (own_cgroup && s->record.scope_cgroup == own_cgroup) {
 		s->record.flags |= RECORD_SPARED;
 		count(COUNT_SPARED);
+		return false;
+	}
+	if (deadline_past()) {
+		s->record.flags |= RECORD_LAPSED;
 		return false;
 	}
 	s->record.outcome = OUTCOME_REFUSED;

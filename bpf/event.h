@@ -126,6 +126,7 @@ static __noinline void event_submit(struct scratch *s, bool alert)
 {
 	__u32 used = s->used;
 	__u64 size;
+	long lost;
 
 	if (used > MAX_DATA + MAX_ARGS)
 		used = MAX_DATA + MAX_ARGS;
@@ -133,11 +134,14 @@ static __noinline void event_submit(struct scratch *s, bool alert)
 	s->record.size = size;
 	if (alert) {
 		s->record.events_before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
-		count(bpf_ringbuf_output(&alerts, &s->record, size, 0) ? COUNT_LOST_ALERTS :
-									 COUNT_ALERTS);
-		return;
+		lost = bpf_ringbuf_output(&alerts, &s->record, size, 0);
+		count(lost ? COUNT_LOST_ALERTS : COUNT_ALERTS);
+	} else {
+		lost = bpf_ringbuf_output(&events, &s->record, size, 0);
+		count(lost ? COUNT_LOST_EVENTS : COUNT_EVENTS);
 	}
-	count(bpf_ringbuf_output(&events, &s->record, size, 0) ? COUNT_LOST_EVENTS : COUNT_EVENTS);
+	if (lost)
+		deadline_doze();
 }
 
 #endif

@@ -160,6 +160,8 @@ static __always_inline struct scratch *lifecycle_begin(struct request *q, struct
 	struct scope scope = {};
 	struct scratch *s = 0;
 
+	if (dormant)
+		return 0;
 	if (image) {
 		q->mnt = BPF_CORE_READ(image, f_path.mnt);
 		q->dentry = BPF_CORE_READ(image, f_path.dentry);
@@ -172,6 +174,8 @@ static __always_inline struct scratch *lifecycle_begin(struct request *q, struct
 	}
 	if (s) {
 		/* allowed to happen, so nothing here was refused */
+		if (s->record.block && deadline_past())
+			s->record.flags |= RECORD_LAPSED;
 		s->record.block = 0;
 		return s;
 	}
@@ -307,7 +311,7 @@ static __noinline int process_end(struct task_struct *task)
 	struct scratch *s;
 	__u32 index;
 
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+	if (dormant || (BPF_CORE_READ(task, flags) & PF_KTHREAD))
 		return 0;
 	s = scratch_claim(&index, task);
 	if (!s) {

@@ -95,6 +95,7 @@ enum record_flag {
 	RECORD_TENTATIVE = 1, /* a KIND_SETTLE record with the same tid and time follows */
 	RECORD_SPARED = 2, /* the component's own operation: not refused */
 	RECORD_ARGS_CUT = 4,
+	RECORD_LAPSED = 8, /* not refused: the deadline was past */
 };
 
 /* Indexes of the counters map: what was produced, refused and lost. */

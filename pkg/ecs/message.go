@@ -65,6 +65,9 @@ func appendMessage(b []byte, s *subject) []byte {
 	if ev.Decision.Disarmed {
 		b = append(b, ", which would have been refused: enforcement is off"...)
 	}
+	if ev.Decision.Lapsed {
+		b = append(b, ", which the policy refuses, but cloud-defend was gone for too long"...)
+	}
 	return b
 }
 

@@ -209,6 +209,9 @@ type Decision struct {
 	// Disarmed: a block response would have refused the operation, and it was
 	// let through because somebody turned refusing off.
 	Disarmed bool
+	// Lapsed: a block response fired, and the operation was let through because
+	// the component had not been heard of for too long.
+	Lapsed bool
 }
 
 // Fired reports whether any response fired.

@@ -273,6 +273,7 @@ const (
 	bpfRecordFlagRECORD_TENTATIVE bpfRecordFlag = 1
 	bpfRecordFlagRECORD_SPARED    bpfRecordFlag = 2
 	bpfRecordFlagRECORD_ARGS_CUT  bpfRecordFlag = 4
+	bpfRecordFlagRECORD_LAPSED    bpfRecordFlag = 8
 )
 
 type bpfRehearsal struct {
@@ -431,6 +432,8 @@ const (
 	bpfVarBtfScopeState   = "btf_scope_state"
 	bpfVarCanary          = "canary"
 	bpfVarCgroupSubsystem = "cgroup_subsystem"
+	bpfVarDeadline        = "deadline"
+	bpfVarDormant         = "dormant"
 	bpfVarGeneration      = "generation"
 	bpfVarHostRoot        = "host_root"
 	bpfVarJudgeReads      = "judge_reads"
@@ -548,6 +551,8 @@ type bpfVariableSpecs struct {
 	BtfScopeState   *ebpf.VariableSpec `ebpf:"btf_scope_state"`
 	Canary          *ebpf.VariableSpec `ebpf:"canary"`
 	CgroupSubsystem *ebpf.VariableSpec `ebpf:"cgroup_subsystem"`
+	Deadline        *ebpf.VariableSpec `ebpf:"deadline"`
+	Dormant         *ebpf.VariableSpec `ebpf:"dormant"`
 	Generation      *ebpf.VariableSpec `ebpf:"generation"`
 	HostRoot        *ebpf.VariableSpec `ebpf:"host_root"`
 	JudgeReads      *ebpf.VariableSpec `ebpf:"judge_reads"`
@@ -628,6 +633,8 @@ type bpfVariables struct {
 	BtfScopeState   *ebpf.Variable `ebpf:"btf_scope_state"`
 	Canary          *ebpf.Variable `ebpf:"canary"`
 	CgroupSubsystem *ebpf.Variable `ebpf:"cgroup_subsystem"`
+	Deadline        *ebpf.Variable `ebpf:"deadline"`
+	Dormant         *ebpf.Variable `ebpf:"dormant"`
 	Generation      *ebpf.Variable `ebpf:"generation"`
 	HostRoot        *ebpf.Variable `ebpf:"host_root"`
 	JudgeReads      *ebpf.Variable `ebpf:"judge_reads"`

@@ -160,6 +160,7 @@ func decision(r *bpfRecord) event.Decision {
 		ContainerMay:     r.May,
 		ContainerMayFrom: r.MayFrom,
 		Spared:           r.Flags&uint32(bpfRecordFlagRECORD_SPARED) != 0,
+		Lapsed:           r.Flags&uint32(bpfRecordFlagRECORD_LAPSED) != 0,
 	}
 }
 

@@ -105,6 +105,7 @@ func encodeRecord(ev *event.Event) []byte {
 	}
 	flag(ev.ArgsCut, bpfRecordFlagRECORD_ARGS_CUT)
 	flag(ev.Decision.Spared, bpfRecordFlagRECORD_SPARED)
+	flag(ev.Decision.Lapsed, bpfRecordFlagRECORD_LAPSED)
 	encodeTask(&r, ev.Task)
 	path := ev.Path
 	if ev.Kind == event.CgroupNew || ev.Kind == event.CgroupGone {

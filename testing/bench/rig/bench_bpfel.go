@@ -384,7 +384,9 @@ const (
 	benchVarBtfScopeState     = "btf_scope_state"
 	benchVarCanary            = "canary"
 	benchVarCgroupSubsystem   = "cgroup_subsystem"
+	benchVarDeadline          = "deadline"
 	benchVarDescriptor        = "descriptor"
+	benchVarDormant           = "dormant"
 	benchVarGeneration        = "generation"
 	benchVarHostRoot          = "host_root"
 	benchVarInto              = "into"
@@ -540,7 +542,9 @@ type benchVariableSpecs struct {
 	BtfScopeState   *ebpf.VariableSpec `ebpf:"btf_scope_state"`
 	Canary          *ebpf.VariableSpec `ebpf:"canary"`
 	CgroupSubsystem *ebpf.VariableSpec `ebpf:"cgroup_subsystem"`
+	Deadline        *ebpf.VariableSpec `ebpf:"deadline"`
 	Descriptor      *ebpf.VariableSpec `ebpf:"descriptor"`
+	Dormant         *ebpf.VariableSpec `ebpf:"dormant"`
 	Generation      *ebpf.VariableSpec `ebpf:"generation"`
 	HostRoot        *ebpf.VariableSpec `ebpf:"host_root"`
 	Into            *ebpf.VariableSpec `ebpf:"into"`
@@ -643,7 +647,9 @@ type benchVariables struct {
 	BtfScopeState   *ebpf.Variable `ebpf:"btf_scope_state"`
 	Canary          *ebpf.Variable `ebpf:"canary"`
 	CgroupSubsystem *ebpf.Variable `ebpf:"cgroup_subsystem"`
+	Deadline        *ebpf.Variable `ebpf:"deadline"`
 	Descriptor      *ebpf.Variable `ebpf:"descriptor"`
+	Dormant         *ebpf.Variable `ebpf:"dormant"`
 	Generation      *ebpf.Variable `ebpf:"generation"`
 	HostRoot        *ebpf.Variable `ebpf:"host_root"`
 	Into            *ebpf.Variable `ebpf:"into"`
