@@ -5,6 +5,7 @@
 package probe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,7 +54,17 @@ type attachment struct {
 	link link.Link
 }
 
+// close detaches the program.
 func (a *attachment) close() {
+	if a.link != nil {
+		_ = a.link.Unpin() // what cannot be unpinned lapses
+	}
+	_ = a.prog.Unpin()
+	a.leave()
+}
+
+// leave lets go of the program. If it is pinned, it goes on.
+func (a *attachment) leave() {
 	if a.link != nil {
 		a.link.Close()
 	}
@@ -90,24 +101,46 @@ func (p *Probe) attach(name string) (*attachment, error) {
 	return a, nil
 }
 
+// keep makes an attached program survive. One that cannot does its work as
+// long as this process lives.
+func (p *Probe) keep(name string, a *attachment) {
+	if err := p.pins.pin(name, a); err != nil {
+		p.unpinned = err
+	}
+}
+
+// lifecycle are the programs that follow processes and cgroups, but for their
+// end.
+var lifecycle = []string{bpfProgT_fork, bpfProgT_exec, bpfProgT_cgroupMkdir, bpfProgT_cgroupRmdir}
+
 // attachLifecycle attaches what follows processes and cgroups, whatever the
 // policy. The end of a process is taken where its exit code is known best.
 func (p *Probe) attachLifecycle() error {
-	for _, name := range []string{bpfProgT_fork, bpfProgT_exec, bpfProgT_cgroupMkdir, bpfProgT_cgroupRmdir} {
-		a, err := p.attach(name)
-		if err != nil {
+	for _, name := range lifecycle {
+		if err := p.follow(name); err != nil {
 			return unsupported("tracing programs", err)
 		}
-		p.lifecycle = append(p.lifecycle, a)
 	}
-	a, err := p.attach(bpfProgX_exit)
-	if err != nil {
-		a, err = p.attach(bpfProgT_exit)
+	if p.lifecycle[bpfProgT_exit] != nil || p.follow(bpfProgX_exit) == nil {
+		return nil
 	}
-	if err != nil {
+	if err := p.follow(bpfProgT_exit); err != nil {
 		return unsupported("tracing programs", err)
 	}
-	p.lifecycle = append(p.lifecycle, a)
+	return nil
+}
+
+// follow attaches one of them, unless it is.
+func (p *Probe) follow(name string) error {
+	if p.lifecycle[name] != nil {
+		return nil
+	}
+	a, err := p.attach(name)
+	if err != nil {
+		return err
+	}
+	p.keep(name, a)
+	p.lifecycle[name] = a
 	return nil
 }
 
@@ -115,9 +148,13 @@ var prefixes = map[Mode]string{LSM: "l_", ModifyReturn: "m_"}
 
 // findMode takes the first mode in which an open of our own is really refused.
 func (p *Probe) findMode() error {
+	if p.hooks[hooks[0].prog] != nil {
+		return p.checkHost()
+	}
+	only := cmp.Or(p.mode, p.opts.Only) // of what was adopted
 	var faults []error
 	for _, mode := range []Mode{LSM, ModifyReturn} {
-		if p.opts.Only != 0 && p.opts.Only != mode {
+		if only != 0 && only != mode {
 			continue
 		}
 		p.mode = mode
@@ -144,16 +181,20 @@ func (p *Probe) checkHost() error {
 	return nil
 }
 
+var errNotProven = errors.New("self-test")
+
 // attachHook attaches a hook in the probe's mode and proves that it refuses.
 func (p *Probe) attachHook(h hook) error {
-	a, err := p.attach(prefixes[p.mode] + h.prog)
+	name := prefixes[p.mode] + h.prog
+	a, err := p.attach(name)
 	if err != nil {
 		return err
 	}
 	if err := p.selfTest(h); err != nil {
 		a.close()
-		return fmt.Errorf("self-test of %s: %w", h.function, err)
+		return fmt.Errorf("%w of %s: %w", errNotProven, h.function, err)
 	}
+	p.keep(name, a)
 	p.hooks[h.prog] = a
 	return nil
 }
@@ -175,6 +216,7 @@ func (p *Probe) attachNeeded(rs *ruleset.Ruleset) error {
 	if err != nil {
 		return err
 	}
+	p.keep(bpfProgX_open, a)
 	p.hooks[bpfProgX_open] = a
 	return nil
 }

@@ -48,6 +48,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, enterBox())
 	case "inside":
 		serveBox()
+	case "enforcer":
+		serveEnforcer()
+		os.Exit(0)
 	case "child":
 		os.Exit(childExit)
 	}

@@ -42,6 +42,9 @@ func (p *Probe) selfTest(h hook) error {
 		return err
 	}
 	err = try()
+	if got := armed.Get(&test); got != nil {
+		return got
+	}
 	if disarm := armed.Set(bpfSelftest{}); disarm != nil {
 		return disarm
 	}
@@ -50,6 +53,12 @@ func (p *Probe) selfTest(h hook) error {
 	}
 	if !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("answered %w instead of EPERM", err)
+	}
+	if test.Seen&(1<<h.id) == 0 {
+		return errors.New("refused by somebody else")
+	}
+	if p.opening && p.adopted != nil {
+		return nil // its record is behind those that wait for a receiver
 	}
 	for deadline := time.Now().Add(canaryWait); p.tests.seen[h.id].Load() == before; {
 		if time.Now().After(deadline) {

@@ -8,6 +8,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -55,6 +56,8 @@ type Options struct {
 	TestDirs []string
 	// Only, when not 0, is the one mode to try.
 	Only Mode
+	// Survival is about enforcement after the end of the process.
+	Survival Survival
 }
 
 // Probe is a loaded set of programs. Its methods may be called from any
@@ -69,7 +72,7 @@ type Probe struct {
 
 	mu         sync.Mutex // guards everything below, and the maps' writers
 	hooks      map[string]*attachment
-	lifecycle  []*attachment
+	lifecycle  map[string]*attachment
 	revision   uint32
 	current    *ebpf.Map // the inner map in force
 	containers map[uint64]bpfContainer
@@ -79,12 +82,21 @@ type Probe struct {
 	closed     bool
 	last       Stats // as of Close
 
+	pins      *pins
+	unpinned  error     // why nothing survives, or not all
+	adopted   *Adoption // nil: this process loaded the programs itself
+	replaced  []Replaced
+	opening   bool // nobody receives events yet
+	resumable bool // the policy in force was adopted
+	lapsed    bool // the deadline is not put off before the first swap
+
 	rings *rings
 }
 
 // Open loads the programs, attaches those that follow processes and cgroups,
 // and finds the mode in which the kernel really refuses. No policy is in force
-// yet. Errors say what the kernel lacks; see [Unsupported].
+// yet, unless the process before left one; see [Survival]. Errors say what the
+// kernel lacks or who is in the way; see [Unsupported] and [Busy].
 func Open(opts Options) (*Probe, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, &Unsupported{Feature: "locked memory without limit", Err: err,
@@ -94,48 +106,87 @@ func Open(opts Options) (*Probe, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
 	}
-	p := &Probe{
-		spec:       spec,
-		cache:      btf.NewCache(),
-		opts:       opts,
-		hooks:      map[string]*attachment{},
-		containers: map[uint64]bpfContainer{},
-		users:      map[bpfContainerUser]bpfUserNames{},
-	}
+	p := &Probe{spec: spec, cache: btf.NewCache(), opts: opts}
 	if err := p.open(); err != nil {
-		p.Close()
+		p.abandon()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *Probe) open() error {
+func (p *Probe) open() (err error) {
 	if err := p.adapt(); err != nil {
 		return err
 	}
+	if err := sizeScratch(p.spec); err != nil {
+		return err
+	}
+	name := layout(p.opts, p.spec.Maps[bpfMapScratch].MaxEntries)
+	if p.pins, p.unpinned, err = openPins(p.opts.Survival, name); err != nil {
+		return err
+	}
+	err = p.start()
+	if err != nil && p.adopted != nil {
+		err = p.startAnew(p.pins.setAside)
+	}
+	// Another layout's programs may refuse what the self-test does.
+	if errors.Is(err, errNotProven) && len(p.pins.others()) > 0 {
+		err = p.startAnew(p.pins.clear)
+	}
+	return err
+}
+
+// startAnew tries again without what start found.
+func (p *Probe) startAnew(without func() error) error {
+	p.release((*attachment).leave)
+	if err := without(); err != nil {
+		return err
+	}
+	return p.start()
+}
+
+func (p *Probe) start() (err error) {
+	p.hooks, p.lifecycle = map[string]*attachment{}, map[string]*attachment{}
+	p.containers, p.users = map[uint64]bpfContainer{}, map[bpfContainerUser]bpfUserNames{}
+	p.adopted, p.opening = nil, true
+	defer func() { p.opening = false }()
 	if err := p.loadMaps(); err != nil {
 		return err
 	}
-	var err error
 	if p.rings, err = openRings(p.base, &p.tests); err != nil {
 		return err
+	}
+	if p.adopted != nil {
+		if err := p.adopt(); err != nil {
+			return err
+		}
+		p.provePrograms()
 	}
 	if err := p.attachLifecycle(); err != nil {
 		return err
 	}
-	return p.findMode()
+	if err := p.findMode(); err != nil {
+		return err
+	}
+	return p.keepAlive()
 }
 
-// loadMaps creates every map, with no program yet, and sets what the programs
-// read as constants.
+// loadMaps opens every map, as the process before left it or new, with no
+// program yet, and sets what the programs read as constants.
 func (p *Probe) loadMaps() error {
 	spec := p.spec.Copy()
 	clear(spec.Programs)
-	if err := sizeScratch(p.spec); err != nil {
-		return err
+	found, err := p.pins.maps(spec.Maps)
+	if err != nil {
+		if err := p.pins.setAside(); err != nil {
+			return err
+		}
 	}
-	spec.Maps[bpfMapScratch].MaxEntries = p.spec.Maps[bpfMapScratch].MaxEntries
-	base, err := ebpf.NewCollection(spec)
+	defer closeMaps(found)
+	if found != nil {
+		p.adopted = &Adoption{}
+	}
+	base, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: found})
 	if err != nil {
 		return unsupported("BPF maps", err)
 	}
@@ -143,7 +194,20 @@ func (p *Probe) loadMaps() error {
 	if p.seats, err = openSeats(base.Maps[bpfMapSeats]); err != nil {
 		return err
 	}
-	return p.base.Variables[bpfVarOwnCgroup].Set(p.opts.OwnCgroup)
+	if err := p.base.Variables[bpfVarOwnCgroup].Set(p.opts.OwnCgroup); err != nil {
+		return err
+	}
+	if found != nil || !p.pins.keeps() {
+		return nil
+	}
+	if err := p.endAfter(p.opts.Survival.crash()); err != nil {
+		return err
+	}
+	if err := p.pins.create(base.Maps); err != nil {
+		p.unpinned, p.pins.dir = err, ""
+		return p.base.Variables[bpfVarDeadline].Set(uint64(0))
+	}
+	return nil
 }
 
 // sizeScratch gives every processor its slots.
@@ -171,9 +235,16 @@ func (p *Probe) Events() <-chan *event.Event { return p.rings.out }
 // Somebody must be receiving from Events meanwhile.
 func (p *Probe) Drain(d time.Duration) { p.rings.drain(d) }
 
-// Close detaches everything and frees it. Events that are still in the rings
-// are dropped; Drain first.
-func (p *Probe) Close() {
+// Close detaches everything and frees it, at once and in the kernel too. Events
+// that are still in the rings are dropped; Drain first.
+func (p *Probe) Close() { p.end(true) }
+
+// Leave ends this process's part as Close does, and leaves the kernel enforcing
+// for [Survival].Stop: what has been in the rings since the Drain is for the next
+// process. Where nothing survives, it is Close.
+func (p *Probe) Leave() { p.end(false) }
+
+func (p *Probe) end(detach bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -181,11 +252,44 @@ func (p *Probe) Close() {
 	}
 	p.last = p.stats()
 	p.closed = true
-	for _, a := range p.hooks {
-		a.close()
+	if detach || !p.pins.keeps() {
+		p.detach()
+	} else {
+		// On error the deadline is that of a crash.
+		_ = p.shorten(p.opts.Survival.stop())
+		_ = p.pins.told.put(p.counts())
+		p.release((*attachment).leave)
 	}
-	for _, a := range p.lifecycle {
-		a.close()
+	p.pins.close()
+}
+
+// detach ends all enforcement.
+func (p *Probe) detach() {
+	if p.pins.keeps() {
+		// Pins are let go of in the background: until then nothing is refused.
+		_ = p.shorten(0)
+	}
+	p.release((*attachment).close)
+	if p.pins != nil {
+		_ = p.pins.clear() // what is left lapses
+	}
+}
+
+// abandon ends what did not come to run. What the process before left stays.
+func (p *Probe) abandon() {
+	p.release((*attachment).leave)
+	if p.pins.keeps() && p.adopted == nil {
+		_ = removeLayout(p.pins.dir) // the start's own failure is what counts
+	}
+	p.pins.close()
+}
+
+// release frees everything of this process, the attachments in that way.
+func (p *Probe) release(end func(*attachment)) {
+	for _, of := range []map[string]*attachment{p.hooks, p.lifecycle} {
+		for _, a := range of {
+			end(a)
+		}
 	}
 	if p.rings != nil {
 		p.rings.close()

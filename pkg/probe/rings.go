@@ -5,6 +5,7 @@
 package probe
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -81,6 +82,11 @@ func openRings(coll *ebpf.Collection, tests *canaries) (*rings, error) {
 			return nil, fmt.Errorf("open ring %s: %w", r.name, err)
 		}
 		*r.to = &ring{Reader: reader, tentative: map[settleKey]held{}}
+		position, err := readUpTo(coll.Maps[r.name])
+		if err != nil {
+			return nil, fmt.Errorf("open ring %s: %w", r.name, err)
+		}
+		(*r.to).consumed.Store(position)
 	}
 	rs.readers.Add(2)
 	go rs.read(rs.events, func(uint64) {})
@@ -90,6 +96,16 @@ func openRings(coll *ebpf.Collection, tests *canaries) (*rings, error) {
 		close(rs.out)
 	}()
 	return rs, nil
+}
+
+// readUpTo is how far a ring was read. It is in the ring's first page, so that a
+// process goes on where another ended.
+func readUpTo(m *ebpf.Map) (uint64, error) {
+	page, err := unix.Mmap(m.FD(), 0, os.Getpagesize(), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return 0, err
+	}
+	return binary.NativeEndian.Uint64(page), unix.Munmap(page)
 }
 
 // bootTime is the wall-clock time at which the boot clock was zero.
@@ -155,6 +171,11 @@ func (rs *rings) read(r *ring, before func(position uint64)) {
 }
 
 func (rs *rings) pass(ev *event.Event) {
+	select {
+	case rs.out <- ev: // also at the end, if there is room
+		return
+	default:
+	}
 	select {
 	case rs.out <- ev:
 	case <-rs.closing:

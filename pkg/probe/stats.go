@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Stats are counts since Open.
+// Stats are counts since the programs were loaded, by this process or, where it
+// adopted them, by an earlier one.
 type Stats struct {
 	Mode     Mode
 	Revision uint32
@@ -44,6 +45,14 @@ type Stats struct {
 	Overtaking uint64
 	// Hooks are the security hooks that are attached and passed their test.
 	Hooks []string
+	// Survives: the programs go on when this process ends, for a time. Unpinned
+	// says why they do not, or not all of them, where they were to.
+	Survives bool
+	Unpinned error
+	// Adopted is what the process before left, nil for nothing. Replaced are
+	// those whose programs could not be adopted.
+	Adopted  *Adoption
+	Replaced []Replaced
 }
 
 // Stats reads the counters of the kernel and of the ring readers. After Close
@@ -58,7 +67,10 @@ func (p *Probe) Stats() Stats {
 }
 
 func (p *Probe) stats() Stats {
-	s := Stats{Mode: p.mode, Revision: p.revision}
+	s := Stats{
+		Mode: p.mode, Revision: p.revision,
+		Survives: p.pins.keeps(), Unpinned: p.unpinned, Adopted: p.adopted, Replaced: slices.Clone(p.replaced),
+	}
 	if p.rings == nil {
 		return s
 	}

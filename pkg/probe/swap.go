@@ -32,17 +32,24 @@ type Scope struct {
 // Swap puts a ruleset in force. Before it returns, every hook that the ruleset
 // needs is attached and proven; once it has returned, no evaluation uses an
 // older ruleset. An evaluation sees exactly one. On error the old ruleset is
-// in force, unchanged.
+// in force, unchanged. The first swap after an adoption, if it is of the ruleset
+// that is in force, keeps that one.
 //
 // scopes holds every known container, by cgroup, under the new ruleset.
 // Revisions are 1, 2, 3 …; events carry the one that judged them.
 func (p *Probe) Swap(rs *ruleset.Ruleset, scopes map[uint64]Scope) (revision uint32, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.holds(rs) {
+		return p.revision, p.resume(rs, scopes)
+	}
 	revision = p.revision + 1
 	next, err := newPolicy(p.spec, rs, revision)
 	if err != nil {
 		return 0, err
+	}
+	if err := p.pins.pinPolicy(next, revision); err != nil {
+		p.unpinned = err
 	}
 	attached := maps.Clone(p.hooks)
 	if err = p.putScopes(revision, scopes); err == nil {
@@ -57,6 +64,7 @@ func (p *Probe) Swap(rs *ruleset.Ruleset, scopes map[uint64]Scope) (revision uin
 		err = p.publish(next, revision)
 	}
 	if err != nil {
+		_ = next.Unpin() // or the next adoption removes it
 		next.Close()
 		p.detachAllBut(attached)
 		return 0, err
@@ -64,6 +72,9 @@ func (p *Probe) Swap(rs *ruleset.Ruleset, scopes map[uint64]Scope) (revision uin
 	p.detachUnneeded(rs)
 	p.pruneUsers()
 	_ = p.judgeReads(reads) // on error, more is looked at than needed
+	if err := p.succeed(); err != nil {
+		p.unpinned = err
+	}
 	return revision, nil
 }
 
@@ -91,6 +102,7 @@ func (p *Probe) publish(next *ebpf.Map, revision uint32) error {
 		return fmt.Errorf("publish policy: %w", err)
 	}
 	if p.current != nil {
+		_ = p.current.Unpin() // or the next adoption removes it
 		p.current.Close()
 	}
 	p.seats.settle()
