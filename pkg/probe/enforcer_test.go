@@ -33,7 +33,7 @@ type orders struct {
 	Survival Survival
 	Cgroup   uint64 // of the test, the one container
 	Policy   int    // of guarded
-	Silent   bool   // never says that it lives
+	Version  string // "": this one; else as if the programs were others
 }
 
 // report is an enforcer's answer to every command.
@@ -139,6 +139,7 @@ func serveEnforcer() {
 		say(report{Error: err.Error()})
 		return
 	}
+	layoutVersion += o.Version
 	p, err := Open(Options{TestDirs: []string{"/tmp"}, Survival: o.Survival})
 	if err != nil {
 		say(report{Error: err.Error(), Busy: errors.As(err, new(*Busy))})
@@ -188,13 +189,11 @@ func serveEnforcer() {
 		}
 		answer(p.Swap(rs, map[uint64]Scope{o.Cgroup: {Bits: Bits{every, every}}}))
 	}
-	if !o.Silent {
-		go func() {
-			for ; ; time.Sleep(100 * time.Millisecond) {
-				_ = p.KeepAlive()
-			}
-		}()
-	}
+	go func() {
+		for ; ; time.Sleep(100 * time.Millisecond) {
+			_ = p.KeepAlive()
+		}
+	}()
 	swap(o.Policy)
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {

@@ -21,13 +21,13 @@ import (
 
 // layoutVersion is part of the layout: one more when what user space puts into
 // maps changes its meaning while the programs stay the same.
-const layoutVersion = 1
+var layoutVersion = "1"
 
 // layout names what this process can take over: the same programs, fitted to
 // the same surroundings.
 func layout(opts Options, slots uint32) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d %q %d %d\n", layoutVersion, opts.CgroupController, opts.Only, slots)
+	fmt.Fprintf(h, "%q %q %d %d\n", layoutVersion, opts.CgroupController, opts.Only, slots)
 	h.Write(_BpfBytes)
 	return fmt.Sprintf("%x", h.Sum(nil)[:8])
 }

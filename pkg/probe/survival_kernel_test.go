@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/elastic/cloud-defend/testing/kerneltest"
 )
@@ -144,4 +145,246 @@ func TestKernelNothingPassesWhileKilled(t *testing.T) {
 			require.Equal(t, c.pinned, in.passed.Load() == 0)
 		})
 	}
+}
+
+// lapse waits until nothing is refused any more, and returns when that was.
+func lapse(t *testing.T) time.Time {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+		if !attempt("file") {
+			return time.Now()
+		}
+	}
+	require.FailNow(t, "still refused")
+	return time.Time{}
+}
+
+// refused asserts that for that long everything is refused.
+func refused(t *testing.T, d time.Duration) {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < d; time.Sleep(10 * time.Millisecond) {
+		require.True(t, attempt("file"), "after %s", time.Since(begin))
+	}
+}
+
+// After a crash everything is refused until the deadline, and nothing after it;
+// records say so. The next process does not refuse before it has a policy, and
+// delivers what was recorded.
+func TestKernelDeadlineAfterCrash(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
+	o.Survival.Crash = 3 * time.Second
+	e := startEnforcer(t, o)
+	e.said()
+	refused(t, 4*time.Second) // put off
+	e.kill()
+	refused(t, 2*time.Second)
+	begin := time.Now()
+	lapse(t)
+	require.Less(t, time.Since(begin), 2*time.Second)
+	require.False(t, attempt("file"))
+
+	e = startEnforcer(t, o)
+	r := e.said()
+	require.True(t, r.Stats.Adopted.Lapsed)
+	require.True(t, attempt("file"))
+	r = e.awaits("lapsed", 2)
+	require.NotZero(t, r.Stats.Adopted.Since.Refused)
+	e.end("close")
+}
+
+// SIGTERM and the end of the last input look alike: enforcement goes on for a
+// shorter while.
+func TestKernelDeadlineAfterLeave(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
+	o.Survival.Stop = 2 * time.Second
+	e := startEnforcer(t, o)
+	e.said()
+	left := time.Now()
+	e.end("leave")
+	refused(t, time.Second)
+	lapsed := lapse(t)
+	require.Greater(t, lapsed.Sub(left), 2*time.Second)
+	require.Less(t, lapsed.Sub(left), 4*time.Second)
+}
+
+// What is taken over in time goes on without a gap and is not shortened any more.
+func TestKernelLeaveAndAdopt(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
+	e := startEnforcer(t, o)
+	e.said()
+	var in intruder
+	in.start()
+	e.end("leave")
+	e = startEnforcer(t, o)
+	e.said()
+	in.end()
+	require.Zero(t, in.passed.Load())
+	require.NotZero(t, in.attempts.Load())
+	r := e.awaits("refused", uint64(in.attempts.Load())*9/10)
+	t.Logf("%d attempts, %d received by the second process, %d lost, counts since the first left %+v",
+		in.attempts.Load(), r.Events["refused"], r.Stats.LostAlerts, r.Stats.Adopted.Since)
+	require.Equal(t, uint64(in.attempts.Load()), r.Stats.Refused, "the totals of both")
+	e.end("close")
+}
+
+// Records that find no room while nobody reads are counted, and the next process
+// says so.
+func TestKernelLossIsToldAtAdoption(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
+	e := startEnforcer(t, o)
+	e.said()
+	e.kill()
+	attempts := uint64(0)
+	for ; attempts < 20_000; attempts++ { // more than 4 MiB of records
+		require.True(t, attempt("file"))
+	}
+	e = startEnforcer(t, o)
+	r := e.said()
+	since := r.Stats.Adopted.Since
+	require.Equal(t, attempts, since.Refused)
+	require.NotZero(t, since.LostAlerts)
+	r = e.awaits("refused", attempts-since.LostAlerts)
+	require.Equal(t, attempts, r.Events["refused"]+r.Stats.LostAlerts, "each is delivered or counted as lost")
+	e.end("close")
+}
+
+// Another version attaches its own programs before it detaches the old ones, and
+// the old version does the same when it comes back.
+func TestKernelAnotherLayout(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
+	e := startEnforcer(t, o)
+	e.said()
+	var in intruder
+	in.start()
+	for _, version := range []string{"next", ""} {
+		e.kill()
+		o.Version = version
+		e = startEnforcer(t, o)
+		r := e.said()
+		require.Nil(t, r.Stats.Adopted)
+		require.Len(t, r.Stats.Replaced, 1)
+		t.Logf("replaced %+v", r.Stats.Replaced)
+		require.NotZero(t, r.Stats.Replaced[0].UnreadAlerts)
+		layouts, err := os.ReadDir(o.Survival.Dir)
+		require.NoError(t, err)
+		require.Len(t, layouts, 1)
+	}
+	in.end()
+	require.Zero(t, in.passed.Load())
+	t.Logf("%d attempts", in.attempts.Load())
+	e.end("close")
+	require.False(t, attempt("file"))
+}
+
+// One process enforces on a node. Another says who it is and attaches nothing,
+// and takes over when that one has ended.
+func TestKernelOneEnforcer(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
+	first := startEnforcer(t, o)
+	first.said()
+	o.Survival.Wait = 100 * time.Millisecond
+	_, err := Open(Options{TestDirs: []string{"/tmp"}, Survival: o.Survival})
+	busy := new(Busy)
+	require.ErrorAs(t, err, &busy)
+	require.Equal(t, first.cmd.Process.Pid, busy.PID)
+	require.ErrorContains(t, err, "(exe)")
+	_, err = Cleanup(o.Survival.Dir)
+	require.ErrorAs(t, err, &busy)
+	require.True(t, attempt("file"))
+	o.Survival.Wait = 10 * time.Second
+	second := startEnforcer(t, o)
+	first.kill()
+	require.NotNil(t, second.said().Stats.Adopted)
+	require.True(t, attempt("file"))
+	second.end("close")
+}
+
+// Cleanup removes what is left, says what it was, and nothing enforces any more.
+func TestKernelCleanup(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t), Policy: 1}
+	e := startEnforcer(t, o)
+	e.said()
+	e.kill()
+	require.True(t, attempt("file"))
+	removed, err := Cleanup(o.Survival.Dir)
+	require.NoError(t, err)
+	require.Len(t, removed, 1)
+	t.Logf("%+v", removed)
+	require.Greater(t, len(removed[0].Programs), 8)
+	lapse(t)
+	require.NoDirExists(t, o.Survival.Dir)
+	removed, err = Cleanup(o.Survival.Dir)
+	require.NoError(t, err)
+	require.Empty(t, removed)
+}
+
+// Where nothing can be pinned, enforcement goes on all the same and the state
+// says why it ends with the process.
+func TestKernelNothingToPinIn(t *testing.T) {
+	kerneltest.Require(t)
+	cgroup := newContainer(t)
+	bpfs := filepath.Join(t.TempDir(), "bpf")
+	require.NoError(t, os.Mkdir(bpfs, 0o700))
+	mount := func(options string) func(*testing.T) {
+		return func(t *testing.T) {
+			require.NoError(t, unix.Mount("bpf", bpfs, "bpf", 0, options))
+			t.Cleanup(func() { require.NoError(t, unix.Unmount(bpfs, unix.MNT_DETACH)) })
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		prepare func(*testing.T)
+		says    string
+	}{
+		{"absent", func(*testing.T) {}, "no bpf file system"},
+		{"read-only", func(t *testing.T) {
+			mount("mode=0700")(t)
+			require.NoError(t, unix.Mount("", bpfs, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+		}, "read-only file system"},
+		{"somebody else's", func(t *testing.T) {
+			mount("mode=1777")(t)
+			require.NoError(t, os.Mkdir(bpfs+"/cloud-defend", 0o777))
+			require.NoError(t, os.Chown(bpfs+"/cloud-defend", 1000, 1000))
+		}, "belongs to user 1000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.prepare(t)
+			e := startEnforcer(t, orders{Survival: Survival{Dir: bpfs + "/cloud-defend"}, Cgroup: cgroup})
+			r := e.said()
+			require.False(t, r.Stats.Survives)
+			require.Contains(t, r.Unpinned, c.says)
+			require.True(t, attempt("file"))
+			e.kill()
+			lapse(t)
+		})
+	}
+}
+
+// With survival off nothing is left, and what an earlier process left is replaced.
+func TestKernelSurvivalOff(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
+	e := startEnforcer(t, o)
+	e.said()
+	var in intruder
+	in.start()
+	e.kill()
+	o.Survival.Off = true
+	e = startEnforcer(t, o)
+	r := e.said()
+	require.False(t, r.Stats.Survives)
+	require.Empty(t, r.Unpinned)
+	require.Len(t, r.Stats.Replaced, 1)
+	in.end()
+	require.Zero(t, in.passed.Load())
+	require.Empty(t, left(t, o.Survival))
+	e.kill()
+	lapse(t)
 }
