@@ -20,6 +20,7 @@ import (
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/output/terminal"
 	"github.com/elastic/cloud-defend/pkg/pipeline"
+	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/settings"
 	"github.com/elastic/cloud-defend/pkg/unit"
 )
@@ -99,6 +100,7 @@ func commit(info *debug.BuildInfo) string {
 type enforcer interface {
 	applier
 	Run(ctx context.Context) error
+	Leave()
 	Status() pipeline.Status
 }
 
@@ -113,6 +115,7 @@ func openKernel(log *slog.Logger) opener {
 			Log:       log,
 			Proc:      v.Proc,
 			Cgroup:    v.Cgroup,
+			Survival:  probe.Survival{Dir: survivalDir, Off: !v.Survival},
 		})
 	}
 }

@@ -181,6 +181,7 @@ func (m *managed) deliver(in *unit.Input, o *unit.Output) {
 
 // close ends everything: the events first, then the queue that they go to.
 func (m *managed) close() {
+	m.leave()
 	m.stop()
 	m.conceal()
 	if m.delivery != nil {
@@ -242,6 +243,7 @@ func (m *managed) start(in *unit.Input) error {
 	if m.running != nil && m.namespace == in.Namespace() {
 		return nil
 	}
+	m.leave()
 	m.stop()
 	m.stopped = time.Now()
 	e, err := m.open(m.identity(), in.Namespace(), m.values, m.sink)
@@ -260,6 +262,14 @@ func (m *managed) start(in *unit.Input) error {
 // identity names the agent in documents.
 func (m *managed) identity() ecs.Agent {
 	return ecs.Agent{ID: m.wanted.Agent.ID, EphemeralID: m.ephemeral, Name: hostname(), Version: m.wanted.Agent.Version}
+}
+
+// leave has the kernel go on enforcing when what runs is stopped: the next start
+// takes over. To a component, the end of its last input looks like that too.
+func (m *managed) leave() {
+	if m.running != nil {
+		m.running.Leave()
+	}
 }
 
 // stop takes the programs out of the kernel and waits for what is on its way.

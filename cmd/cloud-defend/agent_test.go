@@ -78,6 +78,7 @@ type kernel struct {
 	status  pipeline.Status
 	opened  int
 	closed  int
+	left    int
 	applied []*ruleset.Ruleset
 	out     *sink
 	died    chan error
@@ -119,6 +120,12 @@ func (k *kernel) Run(ctx context.Context) error {
 	case err := <-k.died:
 		return err
 	}
+}
+
+func (k *kernel) Leave() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left++
 }
 
 func (k *kernel) Status() pipeline.Status {

@@ -95,20 +95,21 @@ func run(ctx context.Context, f runFlags) error {
 	defer out.Close()
 	say("loading programs into the kernel")
 	p, err := pipeline.Open(pipeline.Config{
-		Agent:  ecs.Agent{Version: release()},
-		Output: out,
-		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Proc:   f.settings.Proc,
-		Cgroup: f.settings.Cgroup,
+		Agent:    ecs.Agent{Version: release()},
+		Output:   out,
+		Log:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Proc:     f.settings.Proc,
+		Cgroup:   f.settings.Cgroup,
+		Survival: probe.Survival{Dir: survivalDir, Off: !f.settings.Survival},
 	})
 	if err != nil {
 		return cannotRun(ctx, err)
 	}
 	w := watcher{pipeline: p, path: f.policy, text: text}
-	ctx, stop := context.WithCancel(ctx)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx) }()
+	go func() { done <- p.Run(running) }()
 	end, err := expose(p, f.settings.Prometheus)
 	if err == nil {
 		defer end()
@@ -119,7 +120,7 @@ func run(ctx context.Context, f runFlags) error {
 		<-done
 		return err
 	}
-	err = w.watch(ctx, done)
+	err = w.watch(ctx, stop, done)
 	summary(p.Status())
 	return err
 }
@@ -223,8 +224,9 @@ func (w *watcher) apply(rs *ruleset.Ruleset) error {
 	return nil
 }
 
-// watch returns when the pipeline ends.
-func (w *watcher) watch(ctx context.Context, done <-chan error) error {
+// watch returns when the pipeline ends. SIGTERM may be a restart's: the kernel
+// goes on enforcing for a while. Who presses Ctrl-C wants it to end.
+func (w *watcher) watch(ctx context.Context, stop func(), done <-chan error) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -236,6 +238,10 @@ func (w *watcher) watch(ctx context.Context, done <-chan error) error {
 		case err := <-done:
 			return err
 		case <-ctx.Done():
+			if terminated(ctx) {
+				w.pipeline.Leave()
+			}
+			stop()
 			return <-done
 		case <-hangup:
 			w.reload(true)
@@ -244,6 +250,11 @@ func (w *watcher) watch(ctx context.Context, done <-chan error) error {
 			runtime = sayRuntime(w.pipeline.Status(), runtime)
 		}
 	}
+}
+
+// terminated reports whether SIGTERM ended the context; see signal.NotifyContext.
+func terminated(ctx context.Context) bool {
+	return strings.HasPrefix(context.Cause(ctx).Error(), syscall.SIGTERM.String())
 }
 
 // reload puts the file's policy in force when its text is new, or always.

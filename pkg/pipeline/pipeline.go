@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/container"
@@ -29,6 +30,8 @@ const (
 	// settleAge bounds how long an event waits for its container's metadata.
 	settleAge = 3 * time.Second
 	settleMax = 16384
+	// alivePeriod is how often the kernel's deadline is put off.
+	alivePeriod = 5 * time.Second
 	// batchMax is how many events are written at once at the most.
 	batchMax = 256
 	// seedTime bounds how long the start waits for the container runtime.
@@ -46,6 +49,7 @@ type Config struct {
 	Log       *slog.Logger
 	// Proc and Cgroup are the host's mounts of these file systems.
 	Proc, Cgroup string
+	Survival     probe.Survival
 }
 
 // Pipeline runs all stages on one node. Apply and Status may be called from
@@ -66,6 +70,8 @@ type Pipeline struct {
 	tally   *tally
 
 	retiring retiring
+	early    early
+	leaving  atomic.Bool // see Leave
 
 	// scope is held while the kernel is told of a policy or a container: a
 	// swap and an assignment must not cross. Run never takes it, because a
@@ -96,6 +102,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		CgroupController: hierarchy.Controller,
 		OwnCgroup:        own,
 		TestDirs:         []string{"/run", os.TempDir(), "/dev/shm"},
+		Survival:         cfg.Survival,
 	})
 	if err != nil {
 		return nil, err
@@ -120,6 +127,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		p.log.Warn("processes that ran before the start are not known", "error", err)
 	}
 	p.processes.Seed(found)
+	p.succeed(hierarchy)
 	p.seedContainers()
 	return p, nil
 }
@@ -141,7 +149,8 @@ func (p *Pipeline) seedContainers() {
 }
 
 // Run moves events to the output until the context is done, then delivers what
-// is still on its way and closes everything but the output.
+// is still on its way and closes everything but the output. Nothing is enforced
+// after that, but see Leave.
 func (p *Pipeline) Run(ctx context.Context) error {
 	following, stop := context.WithCancel(context.Background())
 	var followers sync.WaitGroup
@@ -149,6 +158,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	defer stop()
 	followers.Go(func() { p.inventory.Run(following) })
 	followers.Go(func() { p.follow(following) })
+	followers.Go(func() { p.keepAlive(following) })
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	events := p.probe.Events()
@@ -159,7 +169,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 				return p.finish()
 			}
 			p.retiring.received++
-			p.handle(ev)
+			if !p.heldBack(ev) {
+				p.handle(ev)
+			}
 		case cgroup := <-p.described:
 			p.released(p.settle.Resolve(cgroup))
 		case now := <-tick.C:
@@ -169,12 +181,12 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			ctx = context.WithoutCancel(ctx)
 			go func() {
 				p.probe.Drain(drainTime)
-				p.probe.Close()
+				p.endProbe()
 			}()
 		}
 		if len(p.batch) >= batchMax || len(events) == 0 {
 			if err := p.flush(); err != nil {
-				p.probe.Close()
+				p.endProbe()
 				return err
 			}
 		}
@@ -182,6 +194,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 }
 
 func (p *Pipeline) finish() error {
+	p.release(p.early.take())
 	p.released(p.settle.Flush())
 	return p.flush()
 }
@@ -302,6 +315,9 @@ func (p *Pipeline) changed(change container.Change) bool {
 
 func (p *Pipeline) expire(now time.Time) {
 	p.tally.owned(p.processes.Stats(), p.settle.Stats())
+	if p.early.due(p.applied(), now) {
+		p.release(p.early.take())
+	}
 	p.released(p.settle.Expire(now))
 }
 

@@ -30,7 +30,7 @@ func (p *Pipeline) Apply(rs *ruleset.Ruleset, origin Origin) (revision uint32, e
 	}
 	// Named before it is in force: its first event may come at once.
 	p.mu.Lock()
-	p.rules.add(rs, origin)
+	p.rules.add(p.probe.NextRevision(rs), rs, origin)
 	p.mu.Unlock()
 	revision, err = p.probe.Swap(rs, scopes)
 	if err != nil {

@@ -23,17 +23,18 @@ type Origin struct {
 // kept as long as there can be an event that it judged.
 type revisions struct {
 	current uint32
+	before  uint32 // the one that was the newest before
 	of      map[uint32]*ruleset.Ruleset
 	origin  map[uint32]Origin // of those that are in of
 	held    map[uint32]int    // events that were received and not documented yet
 }
 
 // add makes a ruleset the newest revision.
-func (r *revisions) add(rs *ruleset.Ruleset, origin Origin) {
+func (r *revisions) add(revision uint32, rs *ruleset.Ruleset, origin Origin) {
 	if r.of == nil {
 		r.of, r.origin, r.held = map[uint32]*ruleset.Ruleset{}, map[uint32]Origin{}, map[uint32]int{}
 	}
-	r.current++
+	r.before, r.current = r.current, revision
 	r.of[r.current] = rs
 	r.origin[r.current] = origin
 }
@@ -42,7 +43,7 @@ func (r *revisions) add(rs *ruleset.Ruleset, origin Origin) {
 func (r *revisions) drop() {
 	delete(r.of, r.current)
 	delete(r.origin, r.current)
-	r.current--
+	r.current = r.before
 }
 
 func (r *revisions) hold(revision uint32) {

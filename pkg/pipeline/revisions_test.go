@@ -22,7 +22,7 @@ func TestRevisionIsKeptWhileAnEventOfItIsHeld(t *testing.T) {
 	rulesets := map[uint32]*ruleset.Ruleset{}
 	for range 500 {
 		rs := &ruleset.Ruleset{}
-		p.rules.add(rs, Origin{})
+		p.rules.add(p.rules.current+1, rs, Origin{})
 		rulesets[p.rules.current] = rs
 		if p.rules.current == 7 {
 			for range 2 {
@@ -47,9 +47,9 @@ func TestRevisionIsKeptWhileAnEventOfItIsHeld(t *testing.T) {
 func TestRevisionIsDropped(t *testing.T) {
 	var r revisions
 	first := &ruleset.Ruleset{}
-	r.add(first, Origin{})
+	r.add(1, first, Origin{})
 	for range 200 {
-		r.add(&ruleset.Ruleset{}, Origin{})
+		r.add(2, &ruleset.Ruleset{}, Origin{})
 		r.drop()
 	}
 	require.Equal(t, map[uint32]*ruleset.Ruleset{1: first}, r.of)
@@ -62,8 +62,8 @@ func TestRevisionIsDropped(t *testing.T) {
 // is in force by then.
 func TestDocumentsNameTheirOrigin(t *testing.T) {
 	p := &Pipeline{}
-	p.rules.add(&ruleset.Ruleset{}, Origin{"fleet", 3})
-	p.rules.add(&ruleset.Ruleset{}, Origin{"fleet", 4})
+	p.rules.add(p.rules.current+1, &ruleset.Ruleset{}, Origin{"fleet", 3})
+	p.rules.add(p.rules.current+1, &ruleset.Ruleset{}, Origin{"fleet", 4})
 	m, _ := p.match(&event.Event{Decision: event.Decision{Revision: 1}})
 	require.Equal(t, ecs.Match{PolicyID: "fleet", PolicyRevision: 3}, m)
 	p.rules.retire(2)
