@@ -89,8 +89,9 @@ var table = []Setting{
 	},
 	{
 		Key: "survival", Default: "true",
-		Doc:   "Keep enforcing while the component restarts or is upgraded.",
-		field: func(v *Values) any { return &v.Survival },
+		Doc:    "Keep enforcing while the component restarts or is upgraded.",
+		Reader: "cmd/cloud-defend/agent.go",
+		field:  func(v *Values) any { return &v.Survival },
 	},
 	{
 		Key: "folding", Default: "true", Live: true,
