@@ -39,8 +39,8 @@ func brakeRules(t *testing.T) *ruleset.Ruleset {
 // Events say what would have been refused, by the rules that judged them.
 func TestDisarmedEvents(t *testing.T) {
 	p := &Pipeline{own: 99}
-	p.rules.add(brakeRules(t), Origin{})
-	p.rules.add(brakeRules(t).Disarm(), Origin{})
+	p.rules.add(1, brakeRules(t), Origin{})
+	p.rules.add(2, brakeRules(t).Disarm(), Origin{})
 	known, unknown := event.Scope{State: event.Known, CgroupID: 7}, event.Scope{State: event.Unknown, CgroupID: 8}
 	for name, c := range map[string]struct {
 		scope            event.Scope
