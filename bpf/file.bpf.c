@@ -37,8 +37,8 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 	if (exe)
 		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
 	/*
-	 * Both as they stand in the record: kernels up to 6.1 were seen to take
-	 * the other branch when they came from this function's stack.
+	 * From memory: where both were kept on the stack over the calls above,
+	 * verifiers up to 6.1 removed the first branch, as if never taken.
 	 */
 	refused = *(volatile __u8 *)&s->record.outcome == OUTCOME_REFUSED;
 	if (*(volatile __u32 *)&s->record.flags & RECORD_TENTATIVE) {
