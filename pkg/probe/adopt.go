@@ -37,7 +37,7 @@ type Replaced struct {
 }
 
 // adopt learns what the process before left in the maps, and takes its programs
-// over. The rings are being read already.
+// over. Nothing is read from the rings yet: if this fails, somebody else counts it.
 func (p *Probe) adopt() (err error) {
 	// the self-test of a process that was killed meanwhile
 	if err := p.base.Variables[bpfVarCanary].Set(bpfSelftest{}); err != nil {
@@ -66,7 +66,7 @@ func (p *Probe) adopt() (err error) {
 		return err
 	}
 	p.adoptPrograms()
-	return nil
+	return p.provePrograms()
 }
 
 // adoptPolicy finds the policy in force. Publishing it once more waits for every
@@ -179,14 +179,17 @@ func (p *Probe) adoptPrograms() {
 	}
 }
 
-// provePrograms drops the adopted hooks that do not refuse.
-func (p *Probe) provePrograms() {
+// provePrograms fails on an adopted hook that does not refuse.
+func (p *Probe) provePrograms() error {
 	for _, h := range hooks {
-		if a := p.hooks[h.prog]; a != nil && p.selfTest(h) != nil {
-			a.close()
-			delete(p.hooks, h.prog)
+		if p.hooks[h.prog] == nil {
+			continue
+		}
+		if err := p.selfTest(h); err != nil {
+			return fmt.Errorf("self-test of %s: %w", h.function, err)
 		}
 	}
+	return nil
 }
 
 // NextRevision is the revision that Swap is going to give a ruleset: a new one,
@@ -244,7 +247,9 @@ func (p *Probe) succeed() error {
 		if err := removeLayout(dir); err != nil {
 			return err
 		}
-		p.replaced = append(p.replaced, r)
+		if len(links) > 0 { // not of a process that ended before it attached any
+			p.replaced = append(p.replaced, r)
+		}
 	}
 	return p.keepAlive()
 }

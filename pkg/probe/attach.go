@@ -181,8 +181,6 @@ func (p *Probe) checkHost() error {
 	return nil
 }
 
-var errNotProven = errors.New("self-test")
-
 // attachHook attaches a hook in the probe's mode and proves that it refuses.
 func (p *Probe) attachHook(h hook) error {
 	name := prefixes[p.mode] + h.prog
@@ -192,7 +190,7 @@ func (p *Probe) attachHook(h hook) error {
 	}
 	if err := p.selfTest(h); err != nil {
 		a.close()
-		return fmt.Errorf("%w of %s: %w", errNotProven, h.function, err)
+		return fmt.Errorf("self-test of %s: %w", h.function, err)
 	}
 	p.keep(name, a)
 	p.hooks[h.prog] = a

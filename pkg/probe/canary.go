@@ -25,6 +25,8 @@ type canaries struct {
 // canaryWait bounds the way of one record through the ring.
 const canaryWait = 5 * time.Second
 
+var errRefusedElsewhere = errors.New("refused by somebody else")
+
 // selfTest performs an operation that the attached hook must refuse, and waits
 // for its record: that a program attached says nothing about whether it runs.
 func (p *Probe) selfTest(h hook) error {
@@ -55,7 +57,7 @@ func (p *Probe) selfTest(h hook) error {
 		return fmt.Errorf("answered %w instead of EPERM", err)
 	}
 	if test.Seen&(1<<h.id) == 0 {
-		return errors.New("refused by somebody else")
+		return errRefusedElsewhere
 	}
 	if p.opening && p.adopted != nil {
 		return nil // its record is behind those that wait for a receiver

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -34,6 +35,7 @@ type orders struct {
 	Cgroup   uint64 // of the test, the one container
 	Policy   int    // of guarded
 	Version  string // "": this one; else as if the programs were others
+	Few      bool   // has the few capabilities that the manifests grant
 }
 
 // report is an enforcer's answer to every command.
@@ -120,11 +122,10 @@ func (e *enforcer) awaits(what string, n uint64) (r report) {
 }
 
 // end has the enforcer leave or close, and waits for its end.
-func (e *enforcer) end(command string) report {
+func (e *enforcer) end(command string) {
 	e.t.Helper()
-	r := e.do(command)
+	e.do(command)
 	require.NoError(e.t, e.cmd.Wait())
-	return r
 }
 
 func (e *enforcer) kill() {
@@ -140,6 +141,12 @@ func serveEnforcer() {
 		return
 	}
 	layoutVersion += o.Version
+	if o.Few {
+		if err := keepFewCapabilities(); err != nil {
+			say(report{Error: err.Error()})
+			return
+		}
+	}
 	p, err := Open(Options{TestDirs: []string{"/tmp"}, Survival: o.Survival})
 	if err != nil {
 		say(report{Error: err.Error(), Busy: errors.As(err, new(*Busy))})
@@ -221,6 +228,21 @@ func serveEnforcer() {
 	}
 }
 
+// keepFewCapabilities drops all but BPF, PERFMON and SYS_RESOURCE.
+func keepFewCapabilities() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	for _, capability := range []int{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_RESOURCE} {
+		data[capability/32].Effective |= 1 << (capability % 32)
+		data[capability/32].Permitted |= 1 << (capability % 32)
+	}
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 func say(r report) { _ = json.NewEncoder(os.Stdout).Encode(r) }
 
 func compileText(text string) (*ruleset.Ruleset, error) {
@@ -271,8 +293,6 @@ func attempt(name string) bool {
 func (i *intruder) start() {
 	for cpu := range runtime.NumCPU() {
 		i.running.Go(func() {
-			runtime.LockOSThread()
-			_ = stayOn(cpu)
 			for !i.stop.Load() {
 				if !attempt(fmt.Sprint("new", cpu)) {
 					i.passed.Add(1)

@@ -129,8 +129,9 @@ func (p *Probe) open() (err error) {
 	if err != nil && p.adopted != nil {
 		err = p.startAnew(p.pins.setAside)
 	}
-	// Another layout's programs may refuse what the self-test does.
-	if errors.Is(err, errNotProven) && len(p.pins.others()) > 0 {
+	// Another layout's programs, which know only their own component, may be in
+	// the way.
+	if errors.Is(err, errRefusedElsewhere) && len(p.pins.others()) > 0 {
 		err = p.startAnew(p.pins.clear)
 	}
 	return err
@@ -139,6 +140,8 @@ func (p *Probe) open() (err error) {
 // startAnew tries again without what start found.
 func (p *Probe) startAnew(without func() error) error {
 	p.release((*attachment).leave)
+	p.base, p.seats, p.rings, p.current = nil, nil, nil, nil
+	p.mode, p.revision, p.generation, p.resumable, p.lapsed = 0, 0, 0, false, false
 	if err := without(); err != nil {
 		return err
 	}
@@ -160,8 +163,8 @@ func (p *Probe) start() (err error) {
 		if err := p.adopt(); err != nil {
 			return err
 		}
-		p.provePrograms()
 	}
+	p.rings.start()
 	if err := p.attachLifecycle(); err != nil {
 		return err
 	}

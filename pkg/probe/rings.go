@@ -66,7 +66,7 @@ type held struct {
 	until time.Time
 }
 
-// openRings starts one reader for each ring; they end at close.
+// openRings opens the rings where they were read up to.
 func openRings(coll *ebpf.Collection, tests *canaries) (*rings, error) {
 	boot, err := bootTime()
 	if err != nil {
@@ -88,6 +88,11 @@ func openRings(coll *ebpf.Collection, tests *canaries) (*rings, error) {
 		}
 		(*r.to).consumed.Store(position)
 	}
+	return rs, nil
+}
+
+// start starts one reader for each ring; they end at close.
+func (rs *rings) start() {
 	rs.readers.Add(2)
 	go rs.read(rs.events, func(uint64) {})
 	go rs.read(rs.alerts, rs.awaitEvents)
@@ -95,7 +100,6 @@ func openRings(coll *ebpf.Collection, tests *canaries) (*rings, error) {
 		rs.readers.Wait()
 		close(rs.out)
 	}()
-	return rs, nil
 }
 
 // readUpTo is how far a ring was read. It is in the ring's first page, so that a

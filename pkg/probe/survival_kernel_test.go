@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -28,7 +30,7 @@ func pinned(t *testing.T) Survival {
 		_, err := Cleanup(dir)
 		require.NoError(t, err)
 	})
-	return Survival{Dir: dir, Crash: time.Minute, Stop: 30 * time.Second}
+	return Survival{Dir: dir}
 }
 
 // left lists what is pinned.
@@ -114,33 +116,34 @@ func TestKernelNothingPassesWhileKilled(t *testing.T) {
 			e.said()
 			in.start()
 			begin := time.Now()
-			killed := map[bool]int{}
-			slowest := 2 * time.Second
-			for range c.cycles {
+			idle := 0 // kills before the policy was in force
+			usual := 2 * time.Second
+			for cycle := range c.cycles {
 				e.kill()
-				o.Policy = rand.IntN(len(guarded))
+				if rand.IntN(4) == 0 {
+					o.Policy = rand.IntN(len(guarded))
+				}
 				started := time.Now()
 				e = startEnforcer(t, o)
-				inForce := make(chan struct{})
-				go func() {
-					for e.stdout.Scan() {
-						slowest = time.Since(started)
-						close(inForce)
-						break
-					}
-				}()
+				inForce := make(chan bool, 1)
+				go func() { inForce <- e.stdout.Scan() }()
 				select {
-				case <-inForce:
-					time.Sleep(time.Duration(rand.Int64N(int64(100 * time.Millisecond))))
-					killed[true]++
-				case <-time.After(time.Duration(rand.Int64N(int64(slowest * 3 / 2)))):
-					killed[false]++
+				case ok := <-inForce:
+					require.True(t, ok, "the enforcer ended by itself")
+					usual = time.Since(started)
+					time.Sleep(rand.N(100 * time.Millisecond))
+				case <-time.After(rand.N(usual * 3 / 2)):
+					idle++
+					usual += usual / 8
+				}
+				if c.pinned && !assert.Zero(t, in.passed.Load(), "in cycle %d, after %s", cycle, time.Since(begin)) {
+					break
 				}
 			}
 			e.kill()
 			in.end()
 			t.Logf("%d kills, %d of them before the policy was in force, %d attempts, %d passed, in %s; last start %s",
-				c.cycles, killed[false], in.attempts.Load(), in.passed.Load(), time.Since(begin), slowest)
+				c.cycles, idle, in.attempts.Load(), in.passed.Load(), time.Since(begin), usual)
 			require.Greater(t, in.attempts.Load(), int64(100))
 			require.Equal(t, c.pinned, in.passed.Load() == 0)
 		})
@@ -387,4 +390,94 @@ func TestKernelSurvivalOff(t *testing.T) {
 	require.Empty(t, left(t, o.Survival))
 	e.kill()
 	lapse(t)
+}
+
+// Whoever takes over needs no more rights than whoever loads.
+func TestKernelAdoptionWithFewCapabilities(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t), Few: true}
+	e := startEnforcer(t, o)
+	require.True(t, e.said().Stats.Survives)
+	e.kill()
+	e = startEnforcer(t, o)
+	r := e.said()
+	require.NotNil(t, r.Stats.Adopted)
+	require.Equal(t, uint32(1), r.Revision)
+	require.Equal(t, uint32(2), e.do("swap 1").Revision)
+	require.True(t, attempt("file"))
+	e.kill()
+	e = startEnforcer(t, o)
+	require.Equal(t, uint32(2), e.said().Stats.Adopted.Revision)
+	e.end("close")
+	require.False(t, attempt("file"))
+}
+
+// Pins that cannot be taken over are replaced, as those of another version are.
+func TestKernelBrokenPins(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
+	for _, c := range []struct {
+		gone    string
+		adopted bool
+	}{
+		{"map_users", false}, {"policy_1", false}, {"told", false}, {"link_t_exec", true}, {"prog_x_open", true},
+	} {
+		t.Run(c.gone, func(t *testing.T) {
+			e := startEnforcer(t, o)
+			e.said()
+			require.NotContains(t, left(t, o.Survival), "_old")
+			e.kill()
+			var in intruder
+			in.start()
+			names, err := filepath.Glob(o.Survival.Dir + "/*/" + c.gone)
+			require.NoError(t, err)
+			require.Len(t, names, 1)
+			require.NoError(t, os.Remove(names[0]))
+			e = startEnforcer(t, o)
+			r := e.said()
+			require.Equal(t, c.adopted, r.Stats.Adopted != nil)
+			require.Equal(t, c.adopted, len(r.Stats.Replaced) == 0)
+			require.FileExists(t, names[0], "it is there again")
+			in.end()
+			require.Zero(t, in.passed.Load())
+			e.end("close")
+		})
+	}
+}
+
+// Past the deadline, once nobody has read for so long that a ring is full, the
+// programs do nothing at all any more.
+func TestKernelDormant(t *testing.T) {
+	kerneltest.Require(t)
+	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
+	o.Survival.Crash = 2 * time.Second
+	e := startEnforcer(t, o)
+	e.said()
+	e.kill()
+	names, err := filepath.Glob(o.Survival.Dir + "/*/" + pinnedMap + bpfMapCounters)
+	require.NoError(t, err)
+	require.Len(t, names, 1)
+	counters, err := ebpf.LoadPinnedMap(names[0], nil)
+	require.NoError(t, err)
+	defer counters.Close()
+	lost := func() (n uint64) {
+		require.NoError(t, counters.Lookup(uint32(bpfCounterCOUNT_LOST_ALERTS), &n))
+		return n
+	}
+	lapse(t)
+	for i := 0; lost() == 0 && i < 20_000; i++ {
+		attempt("file")
+	}
+	require.NotZero(t, lost())
+	attempt("file")
+	asleep := lost()
+	for range 100 {
+		require.False(t, attempt("file"))
+	}
+	require.Equal(t, asleep, lost(), "nothing looks at them any more")
+
+	e = startEnforcer(t, o)
+	require.True(t, e.said().Stats.Adopted.Lapsed)
+	require.True(t, attempt("file"), "awake again")
+	e.end("close")
 }

@@ -41,7 +41,10 @@ func (p *Probe) Swap(rs *ruleset.Ruleset, scopes map[uint64]Scope) (revision uin
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.holds(rs) {
-		return p.revision, p.resume(rs, scopes)
+		if err := p.resume(rs, scopes); err != nil {
+			return 0, err
+		}
+		return p.revision, nil
 	}
 	revision = p.revision + 1
 	next, err := newPolicy(p.spec, rs, revision)
