@@ -134,6 +134,13 @@ func (k *kernel) Status() pipeline.Status {
 	return k.status
 }
 
+// leaves is how often the kernel was left enforcing.
+func (k *kernel) leaves() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.left
+}
+
 // counts are how often it was opened, given a policy, and closed.
 func (k *kernel) counts() [3]int {
 	k.mu.Lock()
@@ -275,6 +282,7 @@ func TestManagedPolicies(t *testing.T) {
 	s.await(input, proto.State_HEALTHY, "Revision 8")
 	s.agent.Forget(input)
 	require.Eventually(t, func() bool { return s.kernel.counts() == [3]int{2, 3, 2} }, patience, time.Millisecond, "detached at once")
+	require.Zero(t, s.kernel.leaves())
 	s.end()
 }
 
@@ -297,6 +305,7 @@ func TestManagedRestart(t *testing.T) {
 	first.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 1, good, nil)})
 	first.await(input, proto.State_HEALTHY, "Revision 1")
 	first.end()
+	require.Equal(t, 1, first.kernel.leaves())
 
 	second := serveFrom(t, dir)
 	require.Eventually(t, func() bool { return second.kernel.counts() == [3]int{1, 1, 0} }, patience, time.Millisecond)
