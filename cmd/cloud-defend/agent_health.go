@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -76,6 +77,12 @@ func (m *managed) statusReasons(s pipeline.Status, now time.Time) []unit.Reason 
 		}
 		all = append(all, unit.Reason{Weight: unit.Reduced, Fault: fault, Remedy: "mount the runtime's socket"})
 	}
+	if err := s.Probe.Unpinned; err != nil {
+		all = append(all, unit.Reason{
+			Weight: unit.Reduced, Place: "survival", Fault: "enforcement ends with this process: " + err.Error(),
+			Remedy: "mount the host's " + filepath.Dir(survivalDir) + " writable, or switch the setting off",
+		})
+	}
 	if m.lost.is(s.Lost()+s.Probe.Missed, now) {
 		all = append(all, unit.Reason{
 			Weight: unit.Lost,
@@ -111,6 +118,9 @@ func kernelReason(err error) unit.Reason {
 	if lacks := (*probe.Unsupported)(nil); errors.As(err, &lacks) {
 		cause, _, _ := strings.Cut(lacks.Err.Error(), "\n")
 		r.Place, r.Fault, r.Remedy = lacks.Feature, cause, lacks.Remedy
+	}
+	if errors.As(err, new(*probe.Busy)) {
+		r.Remedy = "this one takes over when that has ended"
 	}
 	return r
 }

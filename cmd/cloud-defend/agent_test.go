@@ -344,11 +344,12 @@ func TestManagedKernel(t *testing.T) {
 	s.kernel.mu.Lock()
 	s.kernel.refuses = nil
 	s.kernel.status.Containers = container.Stats{Err: errors.New("no socket")}
-	s.kernel.status.Probe = probe.Stats{Mode: probe.ModifyReturn, LostAlerts: 2}
+	s.kernel.status.Probe = probe.Stats{Mode: probe.ModifyReturn, LostAlerts: 2, Unpinned: errors.New("read-only")}
 	s.kernel.mu.Unlock()
 	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 2, good, nil)})
 	s.await(input, proto.State_DEGRADED, "by fmod_ret (BPF LSM is not in this kernel's lsm= list). Containers are unknown by image and name, "+
-		"because no container runtime answers: no socket; mount the runtime's socket. 2 alerts and 0 events found no room")
+		"because no container runtime answers: no socket; mount the runtime's socket. survival: enforcement ends with this process: read-only; "+
+		"mount the host's /sys/fs/bpf writable, or switch the setting off. 2 alerts and 0 events found no room")
 
 	s.kernel.died <- errors.New("the ring is gone")
 	s.await(input, proto.State_FAILED, "Nothing is in force. Enforcing ended: the ring is gone; it is tried again every 30s")
@@ -360,6 +361,10 @@ func TestManagedTriesAgain(t *testing.T) {
 	m := newManaged(slog.New(slog.DiscardHandler), k.open, t.TempDir())
 	m.apply(unit.Wanted{Sequence: 1, Input: &unit.Input{Enforces: true, Policy: &unit.Policy{Text: good}}})
 	require.Equal(t, "Busy; run cloud-defend doctor on the node", m.report().Input.Reasons[0].String())
+	k.refuses = &probe.Busy{}
+	m.stopped = time.Now().Add(-openPeriod)
+	m.tryAgain()
+	require.Equal(t, "Another process enforces on this node; this one takes over when that has ended", m.report().Input.Reasons[0].String())
 	k.refuses = nil
 	m.tryAgain()
 	require.Equal(t, [3]int{0, 0, 0}, k.counts(), "not at once")

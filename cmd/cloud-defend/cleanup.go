@@ -40,6 +40,8 @@ func cleanup(out io.Writer, dir string) error {
 		fmt.Fprintf(out, "removed version %s: %s, %d maps\n", r.Layout, programs(r.Programs), r.Maps)
 	}
 	switch {
+	case errors.As(err, new(*probe.Busy)):
+		return fmt.Errorf("%w: end it first", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; run as root", err)
 	case err != nil:

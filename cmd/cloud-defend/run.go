@@ -105,6 +105,10 @@ func run(ctx context.Context, f runFlags) error {
 	if err != nil {
 		return cannotRun(ctx, err)
 	}
+	if a := p.Status().Probe.Adopted; a != nil {
+		say("took over what another process left: since then %d operations were refused, %d records lost",
+			a.Since.Refused, a.Since.LostAlerts+a.Since.LostEvents)
+	}
 	w := watcher{pipeline: p, path: f.policy, text: text}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -142,6 +146,9 @@ func expose(p *pipeline.Pipeline, address string) (end func(), err error) {
 
 // cannotRun says what doctor says, because the kernel refused the programs.
 func cannotRun(ctx context.Context, err error) error {
+	if errors.As(err, new(*probe.Busy)) {
+		return fmt.Errorf("%w: end it first, or remove its integration", err)
+	}
 	var lacking *probe.Unsupported
 	if !errors.As(err, &lacking) {
 		return err

@@ -28,7 +28,7 @@ func (b *Busy) Error() string {
 			who += " (" + strings.TrimSpace(string(comm)) + ")"
 		}
 	}
-	return who + " enforces on this node: end it first"
+	return who + " enforces on this node"
 }
 
 // lock is held on a folder as long as it is open, and no longer than the
