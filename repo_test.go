@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 	"settings":  {},
 	"unit":      {},
 	"telemetry": {"event", "queue", "pipeline"},
+	"node":      {},
 	"pipeline": {
 		"policy", "container", "event", "host", "ruleset", "probe", "settle", "process", "ecs", "queue", "output", "unit",
 	},
