@@ -34,6 +34,7 @@ type Static struct {
 type Builder struct {
 	static    []byte // members that never change, already encoded
 	namespace string
+	node, run string // what names them
 	now       func() time.Time
 
 	enc     encoder
@@ -44,7 +45,7 @@ type Builder struct {
 
 // NewBuilder returns a builder.
 func NewBuilder(s Static) *Builder {
-	b := &Builder{namespace: s.Namespace, now: time.Now}
+	b := &Builder{namespace: s.Namespace, node: s.Host.BootID, run: s.Agent.EphemeralID, now: time.Now}
 	if b.namespace == "" {
 		b.namespace = "default"
 	}

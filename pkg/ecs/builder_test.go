@@ -101,6 +101,8 @@ func TestComponentIDs(t *testing.T) {
 		require.False(t, seen[doc.ID])
 		seen[doc.ID] = true
 	}
+	require.Equal(t, b.Order(Order{At: boot}).ID, c.Order(Order{At: boot}).ID, "another run tells of the same order")
+	require.NotEqual(t, b.Order(Order{At: boot}).ID, b.Order(Order{At: boot.Add(1)}).ID)
 	require.True(t, seen[b.Heartbeat(boot, Heartbeat{BlockActionEnabled: true}).ID], "the same each time")
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -70,6 +71,53 @@ func nest(figures map[string]uint64) map[string]any {
 	return tree
 }
 
+// Order is somebody's decision on this node that nothing is refused for a time,
+// or that it is again.
+type Order struct {
+	At       time.Time
+	Disarm   bool
+	Until    time.Time // the end of a disarming
+	Reason   string
+	UserID   int
+	UserName string
+}
+
+// Order builds the alert of an order. It has the same id each time.
+func (b *Builder) Order(o Order) Doc {
+	action := "arm"
+	if o.Disarm {
+		action = "disarm"
+	}
+	return b.about(o.At, StreamAlerts, o.Message(), func(e *encoder) {
+		e.str("kind", "alert")
+		e.one("category", "configuration")
+		e.str("action", action)
+		e.one("type", "change")
+		e.str("outcome", "success")
+		e.str("reason", o.Reason)
+		if o.Disarm {
+			e.time("end", o.Until)
+		}
+	}, func(e *encoder) {
+		m := e.open("user")
+		e.str("id", strconv.Itoa(o.UserID))
+		e.str("name", o.UserName)
+		e.close(m)
+	})
+}
+
+// Message says an order in one sentence.
+func (o Order) Message() string {
+	who := "user " + strconv.Itoa(o.UserID)
+	if o.UserName != "" {
+		who = o.UserName
+	}
+	if !o.Disarm {
+		return "Enforcement was turned on by " + who + ": " + o.Reason
+	}
+	return "Enforcement was turned off by " + who + " until " + o.Until.UTC().Format(time.DateTime+" UTC") + ": " + o.Reason
+}
+
 // about builds a document that tells of the component. kind adds to the event
 // object, rest to the document.
 func (b *Builder) about(at time.Time, stream Stream, message string, kind, rest func(*encoder)) Doc {
@@ -93,10 +141,13 @@ func (b *Builder) about(at time.Time, stream Stream, message string, kind, rest 
 	return Doc{Stream: stream, ID: id, JSON: slices.Clone(e.buf)}
 }
 
-// componentID tells a document from all others of this stream, node and run:
-// static has the agent's ids, the host's and those of the boot.
+// componentID tells a document from all others of this stream and node. An order
+// is one order to every run of the component that tells of it.
 func (b *Builder) componentID(at time.Time, stream Stream) string {
-	text := binary.LittleEndian.AppendUint64(append(slices.Clone(b.static), byte(stream)), uint64(at.UnixNano()))
-	sum := sha256.Sum256(text)
+	who := b.node
+	if stream != StreamAlerts {
+		who += "\x00" + b.run
+	}
+	sum := sha256.Sum256(binary.LittleEndian.AppendUint64(append([]byte(who), byte(stream)), uint64(at.UnixNano())))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }

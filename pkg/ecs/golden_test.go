@@ -209,6 +209,15 @@ var cases = map[string]func() *scene{
 		s.play(ev)
 		return s
 	},
+	"order": func() *scene {
+		s := newScene(nil)
+		at := s.tick()
+		s.docs = append(s.docs,
+			s.Order(Order{At: at, Disarm: true, Until: at.Add(time.Hour), Reason: "a rollout fails", UserID: 1000, UserName: "jane"}),
+			s.Order(Order{At: s.tick(), Reason: "the rollout is done", UserID: 1001}),
+		)
+		return s
+	},
 	"heartbeat": func() *scene {
 		s := newScene(nil)
 		s.docs = append(s.docs, s.Heartbeat(s.tick(), Heartbeat{Enforcement: "none"}), s.Heartbeat(s.tick(), Heartbeat{
