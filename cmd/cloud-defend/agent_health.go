@@ -15,6 +15,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/elastic/cloud-defend/pkg/node"
 	"github.com/elastic/cloud-defend/pkg/pipeline"
 	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/unit"
@@ -36,7 +37,7 @@ func (m *managed) inputHealth(now time.Time) unit.Health {
 	if p := m.enforced(); p.input != nil {
 		h.InForce = fmt.Sprintf("Revision %d is in force (%s) by %s", p.input.Revision, contents(p.rules), mode(s.Probe))
 	}
-	h.Reasons = slices.Concat(m.rejected, m.settingReasons(), m.exposureReasons(), m.statusReasons(s, now), m.warnings, m.sink.reasons())
+	h.Reasons = slices.Concat(m.rejected, m.settingReasons(), m.brakeReasons(now), m.exposureReasons(), m.statusReasons(s, now), m.warnings, m.sink.reasons())
 	if m.wanted.Input != nil {
 		h.Streams = streamFaults(m.wanted.Input)
 	}
@@ -114,6 +115,9 @@ func (r *recent) is(total uint64, now time.Time) bool {
 
 // kernelReason says what the kernel lacks.
 func kernelReason(err error) unit.Reason {
+	if held := (*node.Held)(nil); errors.As(err, &held) {
+		return heldReason(held)
+	}
 	r := unit.Reason{Weight: unit.Rejected, Fault: err.Error(), Remedy: "run cloud-defend doctor on the node"}
 	if lacks := (*probe.Unsupported)(nil); errors.As(err, &lacks) {
 		cause, _, _ := strings.Cut(lacks.Err.Error(), "\n")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/ecs"
+	"github.com/elastic/cloud-defend/pkg/node"
 	"github.com/elastic/cloud-defend/pkg/pipeline"
 	"github.com/elastic/cloud-defend/pkg/queue"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
@@ -57,6 +58,11 @@ type managed struct {
 	lost     recent
 	notices  notices
 	exposed  exposed
+	brake    *brake
+	disarmed bool // what runs refuses nothing
+
+	lock *node.Lock // while we may enforce
+	held bool       // another process has it
 
 	ephemeral string    // names this process in documents
 	namespace string    // of what runs
@@ -86,6 +92,7 @@ func newManaged(log *slog.Logger, open opener, dir string) *managed {
 	m := &managed{log: log, open: open, dir: dir, tick: reportPeriod, values: settings.Defaults(), ephemeral: ephemeralID()}
 	m.sink = newSink(func(ctx context.Context, docs []queue.Doc) error { return m.delivery.queue.Push(ctx, docs) })
 	m.environment = settings.Environ(&m.values, os.LookupEnv)
+	m.openNode()
 	for _, f := range m.environment {
 		log.Error("a variable of the environment cannot be used", "fault", f.String())
 	}
@@ -97,8 +104,9 @@ func (m *managed) serve(ctx context.Context, component *unit.Component) error {
 	ended := make(chan error, 1)
 	go func() { ended <- component.Run(ctx) }()
 	m.resume()
-	tick := time.NewTicker(m.tick)
+	tick, look := time.NewTicker(m.tick), time.NewTicker(min(m.tick, lookPeriod))
 	defer tick.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case w, open := <-component.Wanted():
@@ -111,6 +119,10 @@ func (m *managed) serve(ctx context.Context, component *unit.Component) error {
 			m.died(err)
 		case <-tick.C:
 			m.tryAgain()
+		case now := <-look.C:
+			if !m.look(now) {
+				continue
+			}
 		case <-ctx.Done():
 			m.close()
 			component.Close()
@@ -228,12 +240,23 @@ func (m *managed) enforce(in *unit.Input, rules *ruleset.Ruleset) []unit.Reason 
 	if err := m.start(in); err != nil {
 		return []unit.Reason{kernelReason(err)}
 	}
-	if _, err := m.running.Apply(rules, pipeline.Origin{PolicyID: in.PolicyID, Revision: in.Revision}); err != nil {
+	if err := m.applyRules(in, rules, time.Now()); err != nil {
 		return []unit.Reason{{Weight: unit.Rejected, Place: fmt.Sprintf("revision %d", in.Revision), Fault: err.Error()}}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.inForce = inForce{in, rules}
+	return nil
+}
+
+// applyRules puts rules into the kernel, with what they block unless somebody
+// disarmed the node.
+func (m *managed) applyRules(in *unit.Input, rules *ruleset.Ruleset, now time.Time) error {
+	disarms := m.disarms(now)
+	if _, err := m.running.Apply(under(rules, disarms), originOf(in)); err != nil {
+		return err
+	}
+	m.disarmed = disarms
 	return nil
 }
 
@@ -244,10 +267,14 @@ func (m *managed) start(in *unit.Input) error {
 		return nil
 	}
 	m.leave()
-	m.stop()
+	m.halt()
 	m.stopped = time.Now()
+	if err := m.lockNode(); err != nil {
+		return err
+	}
 	e, err := m.open(m.identity(), in.Namespace(), m.values, m.sink)
 	if err != nil {
+		m.unlockNode()
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -272,8 +299,15 @@ func (m *managed) leave() {
 	}
 }
 
-// stop takes the programs out of the kernel and waits for what is on its way.
+// stop leaves the node to others.
 func (m *managed) stop() {
+	m.halt()
+	m.unlockNode()
+	m.held = false
+}
+
+// halt takes the programs out of the kernel and waits for what is on its way.
+func (m *managed) halt() {
 	if m.running == nil {
 		return
 	}
@@ -299,6 +333,7 @@ func (m *managed) died(err error) {
 	}
 	m.log.Error("enforcing ended", "error", err)
 	m.forget()
+	m.unlockNode()
 	m.rejected = []unit.Reason{{
 		Weight: unit.Rejected, Fault: "enforcing ended: " + err.Error(),
 		Remedy: fmt.Sprintf("it is tried again every %v", openPeriod),

@@ -45,6 +45,7 @@ func (m *managed) tell(now time.Time) {
 		return
 	}
 	m.identify(in)
+	m.tellOrders(now)
 	n := &m.notices
 	if period, on := periodOf(in, unit.Heartbeat, heartbeatPeriod); !on {
 		n.heartbeat = time.Time{}
@@ -104,7 +105,9 @@ func (m *managed) heartbeat() ecs.Heartbeat {
 	for _, t := range p.rules.Tables {
 		h.BlockActionEnabled = h.BlockActionEnabled || t.Block != 0
 	}
-	h.Enforcement = m.status().Probe.Mode.String()
+	if !m.disarmed {
+		h.Enforcement = m.status().Probe.Mode.String()
+	}
 	return h
 }
 

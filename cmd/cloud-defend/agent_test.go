@@ -458,7 +458,17 @@ func TestMain(m *testing.M) {
 	if os.Getenv("CLOUD_DEFEND_TEST_AS_PROGRAM") != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	// Not this machine's own lock and brake.
+	dir, err := os.MkdirTemp("", "node")
+	if err == nil {
+		err = os.Setenv("CLOUD_DEFEND_HOST_STATE", dir)
+	}
+	code := 1
+	if err == nil {
+		code = m.Run()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // The whole program as the agent starts it, on whatever kernel this is: it

@@ -92,6 +92,6 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return inputError(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(newRun(), newCleanup(), newDoctor(), newPolicy(), newVersion())
+	root.AddCommand(newRun(), newCleanup(), newDisarm(), newArm(), newDoctor(), newPolicy(), newVersion())
 	return root
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/elastic/cloud-defend/pkg/doctor"
 	"github.com/elastic/cloud-defend/pkg/ecs"
+	"github.com/elastic/cloud-defend/pkg/node"
 	"github.com/elastic/cloud-defend/pkg/output"
 	"github.com/elastic/cloud-defend/pkg/output/file"
 	"github.com/elastic/cloud-defend/pkg/output/terminal"
@@ -93,6 +94,12 @@ func run(ctx context.Context, f runFlags) error {
 		return err
 	}
 	defer out.Close()
+	brake := openBrake(f.settings.State, "")
+	lock, err := lockNode(brake, f.policy)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	say("loading programs into the kernel")
 	p, err := pipeline.Open(pipeline.Config{
 		Agent:    ecs.Agent{Version: release()},
@@ -109,7 +116,7 @@ func run(ctx context.Context, f runFlags) error {
 		say("took over what another process left: since then %d operations were refused, %d records lost",
 			a.Since.Refused, a.Since.LostAlerts+a.Since.LostEvents)
 	}
-	w := watcher{pipeline: p, path: f.policy, text: text}
+	w := watcher{pipeline: p, path: f.policy, text: text, brake: brake, lock: lock, enforce: f.settings.Enforce}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	done := make(chan error, 1)
@@ -127,6 +134,20 @@ func run(ctx context.Context, f runFlags) error {
 	err = w.watch(ctx, stop, done)
 	summary(p.Status())
 	return err
+}
+
+// lockNode makes this process the one that enforces on the node. Without a place
+// for a lock everybody does.
+func lockNode(b *brake, policy string) (*node.Lock, error) {
+	if b.folder == nil {
+		say("nothing keeps another process from protecting this node, too: %v", b.fault)
+		return &node.Lock{}, nil
+	}
+	// An order of before is not this run's news.
+	if !b.disarms(time.Now()) {
+		b.told = b.order.ID() + ended
+	}
+	return b.folder.Lock("cloud-defend run --policy " + policy)
 }
 
 // expose serves Prometheus metrics if there is an address. It returns what ends that.
@@ -217,18 +238,53 @@ type watcher struct {
 	path     string
 	text     []byte // what was read last, good or bad
 	revision uint32
+
+	brake    *brake
+	lock     *node.Lock
+	enforce  bool             // the setting
+	rules    *ruleset.Ruleset // those of the last policy that is in force
+	disarmed bool             // they refuse nothing
 }
 
 // apply puts a ruleset in force and says so.
 func (w *watcher) apply(rs *ruleset.Ruleset) error {
-	revision, err := w.pipeline.Apply(rs, pipeline.Origin{})
+	disarmed := !w.enforce || w.brake.disarms(time.Now())
+	revision, err := w.pipeline.Apply(under(rs, disarmed), pipeline.Origin{})
 	if err != nil {
 		return err
 	}
-	w.revision = revision
+	w.revision, w.rules, w.disarmed = revision, rs, disarmed
 	status := w.pipeline.Status()
 	say("enforcing revision %d of %s (%s) by %s", revision, w.path, contents(rs), modeText(status.Probe))
+	switch {
+	case w.brake.disarms(time.Now()):
+		say("%s", whyDisarmed(w.brake.order))
+	case disarmed:
+		say("nothing is refused, because --enforce is false")
+	}
+	w.obey()
 	return nil
+}
+
+// obey lets the node know that its last order is carried out.
+func (w *watcher) obey() {
+	if err := w.lock.Obey(w.brake.order); err != nil {
+		say("who gave the order does not hear of it: %v", err)
+	}
+}
+
+// look follows the orders that people give on this node.
+func (w *watcher) look(now time.Time) {
+	w.brake.look()
+	if (!w.enforce || w.brake.disarms(now)) == w.disarmed {
+		w.obey()
+	} else if err := w.apply(w.rules); err != nil {
+		say("the brake has no effect yet: %v", err)
+		return
+	}
+	if order, id, is := w.brake.news(now); is && w.pipeline.Tell(order) {
+		w.brake.tell(id) //nolint:errcheck // it is only remembered
+	}
 }
 
 // watch returns when the pipeline ends. SIGTERM may be a restart's: the kernel
@@ -252,7 +308,8 @@ func (w *watcher) watch(ctx context.Context, stop func(), done <-chan error) err
 			return <-done
 		case <-hangup:
 			w.reload(true)
-		case <-tick.C:
+		case now := <-tick.C:
+			w.look(now)
 			w.reload(false)
 			runtime = sayRuntime(w.pipeline.Status(), runtime)
 		}

@@ -18,7 +18,10 @@ import (
 // Record is one event in both of its forms: as it is, for a reader at a
 // terminal, and as the documents that are stored. Outputs only read it.
 type Record struct {
+	// Event is nil where Docs tell of the component itself; then Message does
+	// for a reader.
 	Event     *event.Event
+	Message   string
 	Lineage   process.Lineage
 	Container *container.Container // nil outside containers and for unknown ones
 	Match     ecs.Match

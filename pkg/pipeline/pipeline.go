@@ -83,6 +83,7 @@ type Pipeline struct {
 	rules revisions
 
 	described chan uint64 // cgroups of containers that the kernel was told of
+	orders    chan ecs.Order
 }
 
 // Open starts the stages that need the kernel and takes stock of the processes
@@ -121,6 +122,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		tally:      newTally(),
 		containers: map[uint64]container.Container{},
 		described:  make(chan uint64, 64),
+		orders:     make(chan ecs.Order, 1),
 	}
 	found, err := process.Snapshot(cfg.Proc)
 	if err != nil {
@@ -174,6 +176,8 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			}
 		case cgroup := <-p.described:
 			p.released(p.settle.Resolve(cgroup))
+		case o := <-p.orders:
+			p.batch = append(p.batch, output.Record{Message: o.Message(), Docs: []ecs.Doc{p.builder.Order(o)}})
 		case now := <-tick.C:
 			p.expire(now)
 			p.retire(events)
@@ -190,6 +194,17 @@ func (p *Pipeline) Run(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+}
+
+// Tell documents an order, if that does not have to wait. It reports whether it
+// will.
+func (p *Pipeline) Tell(o ecs.Order) bool {
+	select {
+	case p.orders <- o:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -20,6 +20,8 @@ import (
 type Values struct {
 	// Proc and Cgroup are where the host's file systems are mounted.
 	Proc, Cgroup string
+	// State is the folder of package node; empty for the best there is.
+	State string
 
 	Enforce     bool
 	FailClosed  bool
@@ -73,14 +75,22 @@ var table = []Setting{
 		field:  func(v *Values) any { return &v.Cgroup }, check: absolute,
 	},
 	{
+		Key: "host.state", Default: "", Node: true,
+		Doc: "Folder that all containers of the node share, for who enforces and who disarmed the node; " +
+			"empty takes the BPF file system where it is mounted, else /run.",
+		Reader: "cmd/cloud-defend/agent_node.go",
+		field:  func(v *Values) any { return &v.State }, check: absoluteOrNone,
+	},
+	{
 		Key: "host.ip", Default: "true", Env: "ELASTIC_NETINFO",
 		Doc:   "Put the node's addresses into host.ip and host.mac.",
 		field: func(v *Values) any { return &v.HostIP },
 	},
 	{
 		Key: "enforce", Default: "true", Live: true,
-		Doc:   "Refuse what the policy blocks. When false, it is let through, and an alert says that it would have been refused.",
-		field: func(v *Values) any { return &v.Enforce },
+		Doc:    "Refuse what the policy blocks. When false, it is let through, and an alert says that it would have been refused.",
+		Reader: "cmd/cloud-defend/agent_node.go",
+		field:  func(v *Values) any { return &v.Enforce },
 	},
 	{
 		Key: "fail_closed", Default: "false", Live: true,

@@ -131,6 +131,13 @@ func absolute(text string) *misuse {
 	return nil
 }
 
+func absoluteOrNone(text string) *misuse {
+	if text == "" {
+		return nil
+	}
+	return absolute(text)
+}
+
 func atMost(most time.Duration) func(string) *misuse {
 	return func(text string) *misuse {
 		if d, err := time.ParseDuration(text); err == nil && (d < 0 || d > most) {

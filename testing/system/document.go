@@ -52,6 +52,7 @@ type Document struct {
 	CloudDefend struct {
 		MatchedSelectors []string `json:"matched_selectors"`
 		HookPoint        any      `json:"hook_point"` // a list in process documents
+		Disarmed         bool     `json:"disarmed"`
 	} `json:"cloud_defend"`
 }
 

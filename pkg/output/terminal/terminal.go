@@ -75,6 +75,11 @@ func (t *Terminal) Close() error { return nil }
 
 func (t *Terminal) line(r *output.Record) {
 	ev := r.Event
+	if ev == nil {
+		quoted := strconv.Quote(r.Message)
+		t.buf = append(append(append(t.buf, "cloud-defend: "...), quoted[1:len(quoted)-1]...), '\n')
+		return
+	}
 	b := ev.Time.Local().AppendFormat(t.buf, "15:04:05.000")
 	b = t.appendVerdict(append(b, "  "...), r)
 	b = appendPadded(append(b, "  "...), ev.Action.String(), len("modification"))

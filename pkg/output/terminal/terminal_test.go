@@ -84,6 +84,12 @@ func TestLines(t *testing.T) {
 	))
 }
 
+// What tells of the component has no event, and may hold anybody's words.
+func TestMessages(t *testing.T) {
+	require.Equal(t, []string{`cloud-defend: off\x1b[2J by jane`}, lines(t, false, output.Record{Message: "off\x1b[2J by jane", Docs: docs}))
+	require.Equal(t, []string{`cloud-defend: turned off by jane`}, lines(t, false, output.Record{Message: "turned off by jane", Docs: docs}))
+}
+
 func TestLongChains(t *testing.T) {
 	ev := event.Event{Kind: event.File, Action: event.ActionOpen, Time: when, Path: event.Path{Name: "/x"}}
 	got := lines(t, false, output.Record{Event: &ev, Lineage: shell(9), Docs: docs})
