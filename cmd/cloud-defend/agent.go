@@ -101,6 +101,7 @@ type enforcer interface {
 	applier
 	Run(ctx context.Context) error
 	Leave()
+	Fold(on bool)
 	Status() pipeline.Status
 }
 
@@ -112,6 +113,7 @@ func openKernel(log *slog.Logger) opener {
 			Agent:     agent,
 			Namespace: namespace,
 			Output:    out,
+			Folding:   v.Folding,
 			Log:       log,
 			Proc:      v.Proc,
 			Cgroup:    v.Cgroup,

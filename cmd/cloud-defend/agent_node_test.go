@@ -132,6 +132,18 @@ func TestManagedEnforceSetting(t *testing.T) {
 	require.Eventually(t, func() bool { is, _ := s.kernel.blocks(); return is }, patience, time.Millisecond)
 }
 
+func TestManagedFoldingSetting(t *testing.T) {
+	m := tellTo(t)
+	in := inputFrom(good, nil)
+	m.apply(unit.Wanted{Sequence: 1, Input: in})
+	require.True(t, m.kernel.folds)
+	off := inputFrom(good, nil)
+	off.Settings = map[string]any{"folding": false}
+	m.apply(unit.Wanted{Sequence: 2, Input: off})
+	require.False(t, m.kernel.folds, "at once")
+	require.Equal(t, [3]int{1, 2, 0}, m.kernel.counts())
+}
+
 // Each order has its alert, and so has the end of its time. A restart tells of
 // nothing twice, and of what it missed.
 func TestOrderDocuments(t *testing.T) {

@@ -210,6 +210,9 @@ func (m *managed) set(in *unit.Input) {
 	if m.delivery != nil {
 		m.waiting = settings.Waiting(m.opened, m.values)
 	}
+	if m.running != nil {
+		m.running.Fold(m.values.Folding)
+	}
 	m.expose()
 }
 

@@ -82,6 +82,7 @@ type kernel struct {
 	applied []*ruleset.Ruleset
 	out     *sink
 	died    chan error
+	folds   bool
 
 	namespace string
 }
@@ -90,14 +91,14 @@ func newKernel() *kernel {
 	return &kernel{died: make(chan error), status: pipeline.Status{Containers: container.Stats{Connected: true}}}
 }
 
-func (k *kernel) open(_ ecs.Agent, namespace string, _ settings.Values, out *sink) (enforcer, error) {
+func (k *kernel) open(_ ecs.Agent, namespace string, v settings.Values, out *sink) (enforcer, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.refuses != nil {
 		return nil, k.refuses
 	}
 	k.opened++
-	k.out, k.namespace = out, namespace
+	k.out, k.namespace, k.folds = out, namespace, v.Folding
 	return k, nil
 }
 
@@ -126,6 +127,12 @@ func (k *kernel) Leave() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.left++
+}
+
+func (k *kernel) Fold(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.folds = on
 }
 
 func (k *kernel) Status() pipeline.Status {

@@ -104,6 +104,7 @@ func run(ctx context.Context, f runFlags) error {
 	p, err := pipeline.Open(pipeline.Config{
 		Agent:    ecs.Agent{Version: release()},
 		Output:   out,
+		Folding:  f.settings.Folding,
 		Log:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Proc:     f.settings.Proc,
 		Cgroup:   f.settings.Cgroup,

@@ -150,6 +150,10 @@ func (b *Builder) event(s *subject, stream Stream, id string) {
 	e.str("action", s.ev.Action.String())
 	e.strs("type", eventTypes(s.ev))
 	e.str("outcome", outcome(s.ev))
+	if s.ev.Folded.Count > 1 {
+		e.time("start", s.ev.Time)
+		e.time("end", s.ev.Folded.Last)
+	}
 	e.str("module", "cloud_defend")
 	e.str("dataset", stream.Dataset())
 	e.close(m)

@@ -27,6 +27,8 @@
 //     doubled, so the bytes can be had back.
 //   - cloud_defend.spared: true if the policy refuses the operation and it was
 //     let through because it was our own component's.
+//   - cloud_defend.count: how many identical refusals a document stands for,
+//     between event.start and event.end; everything else is that of the first.
 //   - cloud_defend.disarmed: true if the policy refuses the operation and it was
 //     let through because somebody turned refusing off.
 //   - file.Ext.original.path and .name: the other end of a rename (the old

@@ -46,6 +46,9 @@ func (b *Builder) policy(s *subject) {
 	} else {
 		e.one("hook_point", s.ev.Hook)
 	}
+	if n := s.ev.Folded.Count; n > 1 {
+		e.uint("count", n)
+	}
 	if s.ev.Decision.Spared {
 		e.bool("spared", true)
 	}

@@ -218,6 +218,16 @@ var cases = map[string]func() *scene{
 		)
 		return s
 	},
+	"folded": func() *scene {
+		s := newScene(&webPod)
+		s.start("/bin/sh")
+		s.match.Alert = true
+		s.file(101, event.ActionOpen, "lsm__file_open", "/etc/shadow", func(ev *event.Event) {
+			refused(ev)
+			ev.Folded = event.Folded{Count: 57, Last: ev.Time.Add(9700 * time.Millisecond)}
+		})
+		return s
+	},
 	"heartbeat": func() *scene {
 		s := newScene(nil)
 		s.docs = append(s.docs, s.Heartbeat(s.tick(), Heartbeat{Enforcement: "none"}), s.Heartbeat(s.tick(), Heartbeat{

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/elastic/cloud-defend/pkg/event"
 )
@@ -61,6 +62,11 @@ func appendMessage(b []byte, s *subject) []byte {
 	b = append(b, v.after...)
 	if ev.Decision.Spared {
 		b = append(b, ", which the policy refuses to all but cloud-defend itself"...)
+	}
+	if ev.Folded.Count > 1 {
+		b = strconv.AppendUint(append(b, ", "...), ev.Folded.Count, 10)
+		b = append(b, " times in "...)
+		b = append(b, max(time.Second, ev.Folded.Last.Sub(ev.Time).Round(time.Second)).String()...)
 	}
 	if ev.Decision.Disarmed {
 		b = append(b, ", which would have been refused: enforcement is off"...)

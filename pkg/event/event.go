@@ -114,6 +114,15 @@ type Event struct {
 	Scope    Scope
 	Cgroup   Cgroup
 	Decision Decision
+
+	// Folded is set on an event that stands for several.
+	Folded Folded
+}
+
+// Folded says of which identical events another one is the first.
+type Folded struct {
+	Count uint64 // all of them; 0 for an event that stands for itself alone
+	Last  time.Time
 }
 
 // Path is a path as seen from the root of the acting process's mount

@@ -47,6 +47,8 @@ type Config struct {
 	Namespace string
 	Output    output.Output
 	Log       *slog.Logger
+	// Folding makes one document of many identical refusals.
+	Folding bool
 	// Proc and Cgroup are the host's mounts of these file systems.
 	Proc, Cgroup string
 	Survival     probe.Survival
@@ -60,6 +62,8 @@ type Pipeline struct {
 	processes *process.Table
 	builder   *ecs.Builder
 	settle    *settle.Buffer
+	fold      *settle.Fold[output.Record]
+	folding   atomic.Bool
 	output    output.Output
 	log       *slog.Logger
 	own       uint64 // the component's own container; 0 outside containers
@@ -114,6 +118,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		processes:  process.NewTable(process.Identity{BootID: facts.BootID, PIDNamespace: facts.PIDNamespace, BootTime: pr.BootTime()}),
 		builder:    ecs.NewBuilder(ecs.Static{Host: facts, Agent: cfg.Agent, Namespace: cfg.Namespace}),
 		settle:     settle.New(settleMax, settleAge),
+		fold:       settle.NewFold[output.Record](),
 		output:     cfg.Output,
 		log:        cfg.Log,
 		own:        own,
@@ -124,6 +129,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		described:  make(chan uint64, 64),
 		orders:     make(chan ecs.Order, 1),
 	}
+	p.folding.Store(cfg.Folding)
 	found, err := process.Snapshot(cfg.Proc)
 	if err != nil {
 		p.log.Warn("processes that ran before the start are not known", "error", err)
@@ -211,6 +217,7 @@ func (p *Pipeline) Tell(o ecs.Order) bool {
 func (p *Pipeline) finish() error {
 	p.release(p.early.take())
 	p.released(p.settle.Flush())
+	p.unfold(p.fold.Flush())
 	return p.flush()
 }
 
@@ -329,11 +336,12 @@ func (p *Pipeline) changed(change container.Change) bool {
 }
 
 func (p *Pipeline) expire(now time.Time) {
-	p.tally.owned(p.processes.Stats(), p.settle.Stats())
+	p.tally.owned(p.processes.Stats(), p.settle.Stats(), p.fold.Stats())
 	if p.early.due(p.applied(), now) {
 		p.release(p.early.take())
 	}
 	p.released(p.settle.Expire(now))
+	p.unfold(p.fold.Expire(now))
 }
 
 // settled documents an event about which nothing more will be known.
@@ -367,8 +375,14 @@ func (p *Pipeline) document(ev *event.Event, lineage process.Lineage, c containe
 	if known {
 		rec.Container = &c
 	}
-	rec.Docs = p.builder.Documents(nil, ev, &lineage, rec.Container, &match)
-	p.tally.count(ev)
+	if !p.folds(&rec) {
+		p.write(rec)
+	}
+}
+
+func (p *Pipeline) write(rec output.Record) {
+	rec.Docs = p.builder.Documents(nil, rec.Event, &rec.Lineage, rec.Container, &rec.Match)
+	p.tally.count(rec.Event)
 	p.batch = append(p.batch, rec)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/output"
 	"github.com/elastic/cloud-defend/pkg/process"
 	"github.com/elastic/cloud-defend/pkg/settle"
 )
@@ -25,6 +26,7 @@ func TestEndOfProcessWhoseStartWaits(t *testing.T) {
 		processes: process.NewTable(process.Identity{BootID: "boot"}),
 		builder:   ecs.NewBuilder(ecs.Static{}),
 		settle:    settle.New(16, settleAge),
+		fold:      settle.NewFold[output.Record](),
 		logged:    map[processKey]loggedProcess{},
 		waiting:   map[processKey]waitingStart{},
 		tally:     newTally(),

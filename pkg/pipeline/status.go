@@ -22,13 +22,16 @@ type Status struct {
 	Containers container.Stats
 	Processes  process.Stats
 	Settle     settle.Stats
-	// Documented are the events that became documents, by action. Refused
+	// Documented are the events that documents tell of, by action. Refused
 	// are those among them that the kernel refused, Disarmed those that it
 	// would have refused.
 	Documented map[string]uint64
 	Refused    uint64
 	Disarmed   uint64
-	Swaps      Swaps
+	// Folded are those of Refused and Disarmed that documents tell of which
+	// stand for several, or will.
+	Folded settle.FoldStats
+	Swaps  Swaps
 }
 
 // Swaps are the policies that were to be put in force, and how long it took
@@ -66,12 +69,13 @@ func newTally() *tally {
 func (t *tally) count(ev *event.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.status.Documented[ev.Action.String()]++
+	n := max(1, ev.Folded.Count)
+	t.status.Documented[ev.Action.String()] += n
 	if ev.Outcome == event.OutcomeRefused {
-		t.status.Refused++
+		t.status.Refused += n
 	}
 	if ev.Decision.Disarmed {
-		t.status.Disarmed++
+		t.status.Disarmed += n
 	}
 }
 
@@ -87,10 +91,10 @@ func (t *tally) swapped(took time.Duration, err error) {
 	s.Last, s.Max = took, max(s.Max, took)
 }
 
-func (t *tally) owned(processes process.Stats, settled settle.Stats) {
+func (t *tally) owned(processes process.Stats, settled settle.Stats, folded settle.FoldStats) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.status.Processes, t.status.Settle = processes, settled
+	t.status.Processes, t.status.Settle, t.status.Folded = processes, settled, folded
 }
 
 func (t *tally) read() Status {

@@ -105,8 +105,9 @@ var table = []Setting{
 	},
 	{
 		Key: "folding", Default: "true", Live: true,
-		Doc:   "Write one alert with a count for more than 10 identical refusals in 10 s.",
-		field: func(v *Values) any { return &v.Folding },
+		Doc:    "Write one alert with a count for more than 10 identical refusals in 10 s.",
+		Reader: "cmd/cloud-defend/agent_serve.go",
+		field:  func(v *Values) any { return &v.Folding },
 	},
 	{
 		Key: "merge_window", Default: "1s", Live: true,

@@ -86,6 +86,9 @@ func (t *Terminal) line(r *output.Record) {
 	b = appendObject(append(b, "  "...), r)
 	b = appendChain(append(b, "  by "...), &r.Lineage)
 	b = appendContainer(b, r)
+	if n := ev.Folded.Count; n > 1 {
+		b = fmt.Appendf(b, "  (%d times)", n)
+	}
 	if ev.Decision.Spared {
 		b = append(b, "  (spared: our own)"...)
 	}

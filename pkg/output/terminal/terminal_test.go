@@ -62,7 +62,7 @@ func TestLines(t *testing.T) {
 	unknown.Scope.State = event.Unknown
 	ended.Kind, ended.Action, ended.ExitCode = event.Exit, event.ActionEnd, 137
 	spared.Decision.Spared = true
-	disarmed.Decision.Disarmed = true
+	disarmed.Decision.Disarmed, disarmed.Folded.Count = true, 57
 	alert := ecs.Match{Alert: true, Log: true}
 	require.Equal(t, []string{
 		`09:00:00.003  LOG      exec          /bin/sh -c "ls -a"  by sh ← init  in web (nginx:1.25)`,
@@ -71,7 +71,7 @@ func TestLines(t *testing.T) {
 		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in an unknown container`,
 		`09:00:00.003  LOG      end           /bin/sh -c "ls -a"  exit 137  by sh ← init  on the host`,
 		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  (spared: our own)`,
-		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  (would have been refused: enforcement is off)`,
+		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  (57 times)  (would have been refused: enforcement is off)`,
 	}, lines(t, false,
 		output.Record{Event: &exec, Lineage: l, Container: web, Docs: docs},
 		output.Record{Event: &exec, Lineage: l, Container: web},
