@@ -12,8 +12,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/elastic/cloud-defend/testing/bench"
@@ -22,6 +24,7 @@ import (
 	"github.com/elastic/cloud-defend/testing/check"
 	"github.com/elastic/cloud-defend/testing/debian"
 	"github.com/elastic/cloud-defend/testing/demo"
+	"github.com/elastic/cloud-defend/testing/dist"
 	"github.com/elastic/cloud-defend/testing/suite"
 )
 
@@ -31,6 +34,13 @@ func Build(ctx context.Context) error {
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
+}
+
+// Dist makes what is delivered, in build/dist: an archive for Elastic Agent for each architecture, and the integration
+// package.
+func Dist(ctx context.Context) error {
+	_, err := dist.Make(ctx, ".", "build/dist", os.Stdout, slices.Sorted(maps.Keys(dist.Architectures))...)
+	return err
 }
 
 // Demo shows what cloud-defend does, in real containers under a real kernel.
