@@ -474,7 +474,7 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		code = m.Run()
 	}
-	os.RemoveAll(dir)
+	os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	os.Exit(code)
 }
 

@@ -71,7 +71,7 @@ func (f *Folder) Lock(name string) (*Lock, error) {
 		err = l.tell()
 	}
 	if err != nil {
-		dir.Close()
+		dir.Close() //nolint:errcheck // it was not written to
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, &Held{f.lastEnforcer()}
 		}
@@ -97,7 +97,7 @@ func (l *Lock) Obey(o *Order) error {
 // Close lets another process be the enforcer.
 func (l *Lock) Close() {
 	if l.dir != nil {
-		l.dir.Close()
+		l.dir.Close() //nolint:errcheck // it was not written to
 	}
 }
 

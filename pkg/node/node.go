@@ -78,7 +78,7 @@ func (f *Folder) put(name string, value any) error {
 	}
 	path := filepath.Join(f.path, name)
 	fresh := fmt.Sprintf("%s_%d", path, os.Getpid())
-	os.Remove(fresh) // what a process of this number left
+	os.Remove(fresh) //nolint:errcheck // it is there only if a process of this number left it
 	if err := os.Symlink(string(text), fresh); err != nil {
 		return err
 	}

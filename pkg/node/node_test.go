@@ -7,6 +7,7 @@ package node
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,8 +35,8 @@ func enforce(dir string) {
 	if err == nil {
 		_, err = f.Lock("the other one")
 	}
-	os.Stdout.WriteString(map[bool]string{true: "locked\n", false: "failed\n"}[err == nil])
-	bufio.NewReader(os.Stdin).ReadString('\n')
+	fmt.Println(map[bool]string{true: "locked", false: "failed"}[err == nil])
+	_, _ = os.Stdin.Read(make([]byte, 1))
 }
 
 func open(t *testing.T) *Folder {
