@@ -5,10 +5,13 @@
 package agent_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -90,6 +93,17 @@ func TestKernelManaged(t *testing.T) {
 	}
 	require.Empty(t, c.act("append=/etc/group"), "the revision before blocked it")
 
+	// The figures are those of the kernel.
+	seen := c.figures()
+	require.GreaterOrEqual(t, seen["cloud_defend_blocked_total"], 5.0)
+	require.Equal(t, 5.0, seen["cloud_defend_swaps_total"])
+	require.Zero(t, seen["cloud_defend_swaps_failed_total"])
+	require.NotZero(t, seen["cloud_defend_swap_last_seconds"])
+	require.NotZero(t, seen[`cloud_defend_queue_accepted_total{lane="alerts"}`])
+	require.NotZero(t, seen[`cloud_defend_queue_accepted_total{lane="logs"}`], "heartbeats")
+	t.Logf("%.0f MB of memory, %.2f s of CPU, a policy takes %.3f s at the most", seen["cloud_defend_process_resident_memory_bytes"]/1e6,
+		seen["cloud_defend_process_cpu_seconds_total"], seen["cloud_defend_swap_max_seconds"])
+
 	c.agent.Expect(map[agent.Key]agent.Unit{input: c.input(6, policy("etc/passwd"))})
 	c.await(proto.State_DEGRADED, "Revision 5 is in force", "revision 6: file.selectors[0] accounts: targetFilePath[0]")
 	require.Equal(t, "EPERM", append(), "the last good policy stays")
@@ -168,6 +182,25 @@ func (c *component) kill() {
 	require.Error(c, c.process.Wait())
 }
 
+// metrics is where the component serves its figures.
+const metrics = "127.0.0.1:9273"
+
+// figures are what Prometheus would read.
+func (c *component) figures() map[string]float64 {
+	c.Helper()
+	reply, err := http.Get("http://" + metrics + "/metrics")
+	require.NoError(c, err)
+	defer reply.Body.Close()
+	figures := map[string]float64{}
+	for lines := bufio.NewScanner(reply.Body); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), " "); ok && name != "#" {
+			figures[name], err = strconv.ParseFloat(value, 64)
+			require.NoError(c, err, lines.Text())
+		}
+	}
+	return figures
+}
+
 // act lets the container do something, and returns the kernel's answer.
 func (c *component) act(deed string) string {
 	c.Helper()
@@ -202,6 +235,9 @@ func (c *component) awaitUnit(key agent.Key, ok func(*proto.UnitObserved) bool) 
 func (c *component) input(revision uint64, policy map[string]any) agent.Unit {
 	c.Helper()
 	config := &proto.UnitExpectedConfig{Id: "in", Type: "cloud_defend/control", Revision: revision}
+	var err error
+	config.Source, err = structpb.NewStruct(map[string]any{"settings": map[string]any{"prometheus.address": metrics}})
+	require.NoError(c, err)
 	for _, name := range []string{"alerts", "file", "process", "heartbeat", "metrics"} {
 		keys := map[string]any{}
 		if name == "alerts" {

@@ -6,7 +6,9 @@ package system
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,4 +82,36 @@ func TestKernelBrake(t *testing.T) {
 	require.Contains(t, ask(t, 0, "arm"), "This node is armed: cloud-defend run")
 	order("arm")
 	refused()
+}
+
+// A loop of refusals is a few alerts, which tell of each of them.
+func TestKernelFolding(t *testing.T) {
+	s := onStage(t)
+	s.enforce(t, passwdPolicy)
+	const tries = 60
+	deeds := slices.Repeat([]string{"append=/etc/passwd"}, tries)
+	got, err := s.watch(t.Context(), s.web, deeds...)
+	require.NoError(t, err)
+	for _, r := range got.reports {
+		require.Equal(t, "EPERM", r.Errno)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	alerts, told := got.alerts("/etc/passwd"), 0
+	for _, a := range alerts {
+		require.Zero(t, a.CloudDefend.Count)
+		told++
+	}
+	for told < tries {
+		more, err := s.program.Documents(ctx, func(d Document) bool { return d.CloudDefend.Count > 0 })
+		require.NoError(t, err, "%d of %d are told of", told, tries)
+		last := more[len(more)-1]
+		require.Equal(t, []any{"/etc/passwd", "failure"}, []any{last.File.Path, last.Event.Outcome})
+		require.Contains(t, last.Message, fmt.Sprintf("was refused opening /etc/passwd for writing, %d times in ", last.CloudDefend.Count))
+		told += last.CloudDefend.Count
+		alerts = append(alerts, last)
+	}
+	require.Equal(t, tries, told)
+	require.Less(t, len(alerts), tries/2)
+	t.Logf("%d alerts tell of %d refusals", len(alerts), told)
 }

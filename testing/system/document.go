@@ -53,6 +53,7 @@ type Document struct {
 		MatchedSelectors []string `json:"matched_selectors"`
 		HookPoint        any      `json:"hook_point"` // a list in process documents
 		Disarmed         bool     `json:"disarmed"`
+		Count            int      `json:"count"` // 0: one
 	} `json:"cloud_defend"`
 }
 
