@@ -78,6 +78,20 @@ func TestOrderFlags(t *testing.T) {
 	require.Equal(t, []any{1000, "jane", true, time.Hour}, []any{o.UserID, o.User, o.Disarm, o.Until.Sub(o.At)})
 }
 
+// What a process left in the kernel goes on refusing, and hears of no order.
+func TestDisarmWhatWasLeft(t *testing.T) {
+	folder, pins := armedNode(t), t.TempDir()
+	order := orderFrom("x", time.Hour, time.Now())
+	var out bytes.Buffer
+	require.NoError(t, await(t.Context(), &out, folder, &order, pins))
+	require.Contains(t, out.String(), "Nothing enforces on this node now. What starts here is disarmed until ")
+	require.NoError(t, os.Mkdir(filepath.Join(pins, "layout"), 0o700))
+	require.ErrorContains(t, await(t.Context(), &out, folder, &order, pins),
+		"but what the last one left in the kernel still does: say cloud-defend cleanup to end that. What starts here is disarmed until ")
+	order.Disarm = false
+	require.NoError(t, await(t.Context(), &out, folder, &order, pins))
+}
+
 // The brake works on what runs, over new policies and a restart, until it is
 // taken off.
 func TestManagedBrake(t *testing.T) {

@@ -103,7 +103,7 @@ func (o *orderFlags) give(ctx context.Context, out io.Writer, duration time.Dura
 	if err := folder.Give(order); err != nil {
 		return err
 	}
-	return await(ctx, out, folder, &order)
+	return await(ctx, out, folder, &order, survivalDir)
 }
 
 func orderFrom(reason string, duration time.Duration, now time.Time) node.Order {
@@ -126,8 +126,9 @@ func giverOfOrders() (id int, name string) {
 	return os.Getuid(), name
 }
 
-// await says what became of an order.
-func await(ctx context.Context, out io.Writer, folder *node.Folder, order *node.Order) error {
+// await says what became of an order. What a process left in the kernel, in the
+// folder pins, hears of none.
+func await(ctx context.Context, out io.Writer, folder *node.Folder, order *node.Order, pins string) error {
 	what := "armed"
 	if order.Disarm {
 		what = "disarmed until " + order.Until.UTC().Format(time.DateTime+" UTC")
@@ -138,6 +139,10 @@ func await(ctx context.Context, out io.Writer, folder *node.Folder, order *node.
 		enforcer, err := folder.Enforcer()
 		if err != nil {
 			return err
+		}
+		if left, _ := os.ReadDir(pins); enforcer == nil && len(left) > 0 && order.Disarm {
+			return fmt.Errorf("no process enforces on this node now, but what the last one left in the kernel still does: "+
+				"say cloud-defend cleanup to end that. What starts here is %s", what)
 		}
 		if enforcer == nil {
 			fmt.Fprintf(out, "Nothing enforces on this node now. What starts here is %s.\n", what)
