@@ -8,7 +8,7 @@
 //	events    kernel rings ──▶ probe ──Event──▶ process ──Process──▶ ecs ──document──▶ output
 //	scope     container runtime ──▶ container ──Container──▶ { ruleset: which rules apply to it
 //	                                                         { ecs: what to say about it
-//	state     every stage ──Stats──▶ pipeline ──State──▶ unit, terminal, log
+//	state     every stage ──Stats──▶ pipeline ──State──▶ unit, telemetry, terminal, log
 //
 // Policy goes down, events come up, containers go across, and health is pulled
 // out at the end. A stage returns a value or an error, and counts what it drops;
