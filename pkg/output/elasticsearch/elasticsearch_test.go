@@ -36,6 +36,9 @@ type cluster struct {
 	// before may answer a whole request, given its documents.
 	before func(w http.ResponseWriter, ids []string, size int) bool
 	answer func(index, id, doc string) (status int, reason string)
+	// after that many documents, the server dies with the answer
+	dies int
+	died chan struct{}
 }
 
 type line struct {
@@ -79,6 +82,11 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var items []string
 	failed := false
 	for i, l := range actions {
+		if c.dies > 0 && i == c.dies {
+			c.dies = 0
+			close(c.died)
+			panic(http.ErrAbortHandler)
+		}
 		status, reason := c.store(l.Create.Index, l.Create.ID, docs[i])
 		failed = failed || status > 201
 		item := fmt.Sprintf(`{"create":{"status":%d}}`, status)
@@ -153,6 +161,11 @@ type fixture struct {
 // start runs an output with short waits, and much time for the server; settings come on top.
 func start(t *testing.T, url string, settings map[string]any) *fixture {
 	t.Helper()
+	return startOn(t, url, settings, queue.Options{})
+}
+
+func startOn(t *testing.T, url string, settings map[string]any, opts queue.Options) *fixture {
+	t.Helper()
 	source := map[string]any{
 		"type": "elasticsearch", "hosts": []any{url},
 		"backoff": map[string]any{"init": "1ms", "max": "10ms"},
@@ -166,8 +179,12 @@ func start(t *testing.T, url string, settings map[string]any) *fixture {
 	f := &fixture{kept: filepath.Join(t.TempDir(), "refused.ndjson")}
 	f.Output, err = New(cfg, Options{Version: "1.2.3", Refused: f.kept})
 	require.NoError(t, err)
-	f.queue, err = queue.Open(queue.Options{})
+	f.queue, err = queue.Open(opts)
 	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	var keeping sync.WaitGroup
+	keeping.Go(func() { f.queue.Run(ctx) })
+	t.Cleanup(func() { cancel(); keeping.Wait() })
 	f.run(t)
 	return f
 }
@@ -188,7 +205,7 @@ func (f *fixture) push(t *testing.T, docs []queue.Doc) {
 // drain waits until everything is settled and asserts that the figures agree.
 func (f *fixture) drain(t *testing.T) queue.Stats {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience+*outage)
 	defer cancel()
 	require.NoError(t, f.queue.Drain(ctx), f.State().Message)
 	f.stop()
@@ -291,6 +308,13 @@ func TestWholeRequestsAreTriedAgain(t *testing.T) {
 		}, []string{"longer than"}},
 		"never": {func(_ http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body) //nolint:errcheck // the other side gives up
+			<-r.Context().Done()
+		}, []string{"did not answer within 1s"}},
+		"never ends": {func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body) //nolint:errcheck // the other side gives up
+			w.Header().Set("X-Elastic-Product", "Elasticsearch")
+			fmt.Fprint(w, `{"errors":false,"items":[`)
+			http.NewResponseController(w).Flush() //nolint:errcheck // the other side gives up
 			<-r.Context().Done()
 		}, []string{"did not answer within 1s"}},
 		"hangs up": {func(w http.ResponseWriter, _ *http.Request) {
