@@ -7,7 +7,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -70,7 +72,8 @@ type load struct {
 	done chan int
 }
 
-// load writes batches of an alert and nine logs, as fast as the queue takes them.
+// load writes batches of an alert and nine logs, as fast as the queue takes
+// them and until it is closed.
 func (s *served) load() *load {
 	ctx, stop := context.WithCancel(s.Context())
 	l := &load{stop, make(chan int, 1)}
@@ -86,9 +89,12 @@ func (s *served) load() *load {
 				id := fmt.Sprint(n + i)
 				record.Docs = append(record.Docs, ecs.Doc{Stream: stream, ID: id, JSON: []byte(`{"@timestamp":"2026-01-02T03:04:05Z","event":{"id":"` + id + `"}}`)})
 			}
-			if err := s.kernel.out.Write(s.Context(), []output.Record{record}); err != nil {
-				s.Errorf("write documents: %v", err)
+			err := s.kernel.out.Write(s.Context(), []output.Record{record})
+			if errors.Is(err, queue.ErrClosed) {
 				break
+			}
+			if err != nil {
+				s.Errorf("write documents: %v", err)
 			}
 		}
 		l.done <- n
@@ -166,5 +172,56 @@ func TestManagedShipper(t *testing.T) {
 		require.Positive(t, first.stored[id]+persisted[id]+second.stored[id], "document %s of %d is nowhere", id, n)
 	}
 	t.Logf("%d documents: %d in the first cluster, %d in the shipper, %d in the second cluster", n, first.len(), len(persisted), second.len())
+	s.end()
+}
+
+// Told to end under load, while the output does not answer, the program leaves
+// everything to the spool, where the next start finds it.
+func TestManagedEndsUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	asked := make(chan struct{}, 1000)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) //nolint:errcheck // the other side gives up
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(silent.Close)
+	s := serveFrom(t, dir)
+	s.want(map[agent.Key]agent.Unit{
+		input:   wanted(t, "in", 1, good, nil),
+		sending: outputOf(t, map[string]any{"type": "elasticsearch", "hosts": []any{silent.URL}, "preset": "latency"}),
+	})
+	s.await(input, proto.State_HEALTHY, "Revision 1")
+	pushing := s.load()
+	<-asked
+	began := time.Now()
+	s.end()
+	t.Logf("the end took %v", time.Since(began).Round(time.Millisecond))
+	n := pushing.end() // its last batch was refused, because the queue was closed
+	before := s.m.delivery.queue.Stats()
+	require.Zero(t, before.Lost())
+
+	found, unit := recording(t)
+	again := serveFrom(t, dir)
+	again.want(map[agent.Key]agent.Unit{sending: unit})
+	again.await(sending, proto.State_HEALTHY, "Sending to elasticsearch. Delivering")
+	again.settled(n)
+	require.Equal(t, n, found.len())
+	again.end()
+}
+
+// Where nothing can be written documents are delivered from memory, and the
+// state says so.
+func TestManagedWithoutADisk(t *testing.T) {
+	found, unit := recording(t)
+	s := serveFrom(t, "/proc/self/nowhere")
+	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 1, good, nil), sending: unit})
+	s.await(input, proto.State_HEALTHY, "Revision 1")
+	s.await(sending, proto.State_DEGRADED, "Sending to elasticsearch. Documents are kept in memory alone: ", "; make the agent's data folder writable")
+	pushing := s.load()
+	require.Eventually(t, func() bool { return found.len() > 500 }, patience, time.Millisecond)
+	n := pushing.end()
+	s.settled(n)
+	require.Equal(t, n, found.len())
 	s.end()
 }
