@@ -34,6 +34,10 @@ type Behaviour struct {
 	Accepts int
 	// Largest is the largest request that can be read, in events; 0 is any.
 	Largest int
+	// Fails is how every request is answered, unless it is OK.
+	Fails codes.Code
+	// Silent never answers a request.
+	Silent bool
 }
 
 // Shipper is one shipper over all its runs. Its methods may be called from any
@@ -125,12 +129,20 @@ func count(out map[string]int, events []*messages.Event) {
 func (s *Shipper) uuid() string { return fmt.Sprintf("run-%d", s.run) }
 
 // PublishEvents is the protocol's.
-func (s *Shipper) PublishEvents(_ context.Context, r *messages.PublishRequest) (*messages.PublishReply, error) {
+func (s *Shipper) PublishEvents(ctx context.Context, r *messages.PublishRequest) (*messages.PublishReply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.behaviour.Silent {
+		s.mu.Unlock()
+		<-ctx.Done()
+		s.mu.Lock()
+		return nil, ctx.Err()
+	}
 	s.requests++
 	n := len(r.GetEvents())
 	switch b := s.behaviour; {
+	case b.Fails != codes.OK:
+		return nil, status.Error(b.Fails, "as the test wants it")
 	case r.GetUuid() != s.uuid():
 		return nil, status.Error(codes.FailedPrecondition, "UUID does not match")
 	case b.Largest > 0 && n > b.Largest:

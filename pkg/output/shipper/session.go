@@ -16,6 +16,7 @@ import (
 	"github.com/elastic/elastic-agent-shipper-client/pkg/proto/messages"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	protobuf "google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/elastic/cloud-defend/pkg/queue"
@@ -28,7 +29,10 @@ const (
 	idleTries = 5
 )
 
-var errRestarted = errors.New("restarted")
+var (
+	errRestarted = errors.New("restarted")
+	errFull      = errors.New("accepts no documents, because its queue is full; see that its own output delivers")
+)
 
 // session is one connection to one run of the shipper.
 type session struct {
@@ -36,6 +40,9 @@ type session struct {
 	queue   *queue.Queue
 	uuid    string
 	arrived chan struct{} // something was persisted
+	// retries: the session before could not publish, so that it can connect
+	// says little. failed: neither could this one.
+	retries, failed bool
 
 	mu        sync.Mutex
 	persisted uint64
@@ -61,7 +68,9 @@ func (s *session) run(ctx context.Context) error {
 		return fmt.Errorf("ask for what is persisted: %w", err)
 	}
 	s.uuid = first.GetUuid()
-	s.out.note(nil)
+	if !s.retries {
+		s.out.note(nil)
+	}
 	var following sync.WaitGroup
 	defer following.Wait()
 	defer cancel(nil)
@@ -136,7 +145,7 @@ func (s *session) publish(ctx context.Context) error {
 		s.mu.Lock()
 		s.pending = append(s.pending, p)
 		s.mu.Unlock()
-		if err != nil {
+		if s.failed = err != nil; err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -176,9 +185,6 @@ func (s *session) send(ctx context.Context, p *pending) error {
 		}
 		events, places = append(events, event), append(places, i)
 	}
-	if odd != nil {
-		s.out.note(odd)
-	}
 	for tries := 0; len(events) > 0; {
 		n, index, err := s.request(ctx, events)
 		if status.Code(err) == codes.ResourceExhausted {
@@ -199,23 +205,32 @@ func (s *session) send(ctx context.Context, p *pending) error {
 			continue
 		}
 		if tries > idleTries {
-			return errors.New("accepts no documents; its queue is full")
+			return errFull
 		}
 		if !pause(ctx, s.out.backoff(tries)) {
 			return ctx.Err()
 		}
 	}
+	s.out.note(odd)
 	return nil
 }
 
+// refusesOf is the size below which no shipper refuses an event for its size:
+// it is gRPC's own bound for a message. The known ones take 64 MiB.
+const refusesOf = 4 << 20
+
 // half sends the first half of what was too large for one message. One document
-// that is too large by itself counts as refused.
+// that is too large by itself counts as refused; a smaller one is refused
+// because the shipper has no room, and waits.
 func (s *session) half(ctx context.Context, events []*messages.Event, outcomes []queue.Outcome, places []int) (int, uint64, error) {
 	for n := len(events) / 2; n > 0; n /= 2 {
 		accepted, index, err := s.request(ctx, events[:n])
 		if status.Code(err) != codes.ResourceExhausted {
 			return accepted, index, err
 		}
+	}
+	if protobuf.Size(events[0]) < refusesOf {
+		return 0, 0, errFull
 	}
 	outcomes[places[0]] = queue.LostRefused
 	return 1, 0, nil

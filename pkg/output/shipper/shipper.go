@@ -28,8 +28,10 @@ import (
 	"github.com/elastic/elastic-agent-shipper-client/pkg/proto"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/elastic/cloud-defend/pkg/output"
 	"github.com/elastic/cloud-defend/pkg/queue"
@@ -130,9 +132,11 @@ func credentialsOf(cfg *tlscommon.Config) (credentials.TransportCredentials, err
 // Run delivers to the shipper, in one session after another.
 func (o *Output) Run(ctx context.Context, q *queue.Queue) {
 	defer o.conn.Close()
+	retries := false
 	for failures := 0; ctx.Err() == nil; {
-		s := &session{out: o, queue: q, arrived: make(chan struct{}, 1)}
+		s := &session{out: o, queue: q, arrived: make(chan struct{}, 1), retries: retries}
 		err := s.run(ctx)
+		retries = s.failed || s.retries && s.uuid == ""
 		s.giveBack()
 		if ctx.Err() != nil || errors.Is(err, queue.ErrClosed) {
 			return
@@ -170,8 +174,23 @@ func (o *Output) note(err error) {
 	defer o.mu.Unlock()
 	o.begun, o.fault = true, ""
 	if err != nil {
-		o.fault = err.Error()
+		o.fault = o.explain(err)
 	}
+}
+
+// explain says what is wrong and what to do.
+func (o *Output) explain(err error) string {
+	switch status.Code(err) {
+	case codes.DeadlineExceeded:
+		return fmt.Sprintf("did not answer within %v; see that it is not overloaded, or raise timeout", o.cfg.Timeout)
+	case codes.Unavailable:
+		return err.Error() + "; see that Elastic Agent runs it, and check server and ssl"
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return err.Error() + "; check ssl.certificate and ssl.key"
+	case codes.Unimplemented:
+		return err.Error() + "; this is no shipper: check server"
+	}
+	return err.Error()
 }
 
 // State says whether documents arrive, and if not why.

@@ -7,12 +7,18 @@ package shipper
 import (
 	"context"
 	"fmt"
+	"io"
+	"maps"
+	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"github.com/elastic/cloud-defend/pkg/queue"
 	stub "github.com/elastic/cloud-defend/testing/shipper"
@@ -52,10 +58,18 @@ type fixture struct {
 
 func start(t *testing.T, path string) *fixture {
 	t.Helper()
-	cfg, err := Parse(map[string]any{
+	return startWith(t, path, nil)
+}
+
+// startWith runs an output with short waits, and much time for the server; settings come on top.
+func startWith(t *testing.T, path string, settings map[string]any) *fixture {
+	t.Helper()
+	source := map[string]any{
 		"server": "unix://" + path, "ssl": map[string]any{"certificate_authorities": []any{}},
-		"backoff": map[string]any{"init": "1ms", "max": "20ms"}, "timeout": "5s",
-	})
+		"backoff": map[string]any{"init": "1ms", "max": "20ms"},
+	}
+	maps.Copy(source, settings)
+	cfg, err := Parse(source)
 	require.NoError(t, err)
 	f := &fixture{}
 	f.Output, err = New(cfg, Source{InputID: "input", StreamIDs: map[string]string{"cloud_defend.file": "stream-file"}})
@@ -220,6 +234,95 @@ func TestUnknownStreamsStay(t *testing.T) {
 	require.NoError(t, f.queue.Push(t.Context(), batch))
 	require.Eventually(t, func() bool { return f.queue.Stats().Queued() == 1 }, patience, time.Millisecond)
 	require.Len(t, s.IDs(), 9)
+}
+
+// Whatever a shipper answers, or if it does not, documents wait until it is well.
+func TestShipperThatFails(t *testing.T) {
+	for name, tc := range map[string]struct {
+		behaviour stub.Behaviour
+		words     string
+	}{
+		"silent":     {stub.Behaviour{Silent: true}, "did not answer within 1s; see"},
+		"going away": {stub.Behaviour{Fails: codes.Unavailable}, "as the test wants it; see that Elastic Agent runs it"},
+		"broken":     {stub.Behaviour{Fails: codes.Internal}, "publish documents: rpc error: code = Internal"},
+		"stranger":   {stub.Behaviour{Fails: codes.Unauthenticated}, "check ssl.certificate and ssl.key"},
+		"no room":    {stub.Behaviour{Fails: codes.ResourceExhausted}, "accepts no documents, because its queue is full"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stub.New(tc.behaviour)
+			path := filepath.Join(t.TempDir(), "s")
+			listen(t, path, s)
+			f := startWith(t, path, map[string]any{"timeout": "1s"})
+			require.NoError(t, f.queue.Push(t.Context(), documents(0, 120)))
+			f.degraded(t, tc.words)
+			require.Equal(t, uint64(120), f.queue.Stats().Queued())
+			s.Change(func(b *stub.Behaviour) { *b = stub.Behaviour{} })
+			require.Equal(t, uint64(120), f.drain(t)[queue.Delivered])
+			require.Len(t, s.Persisted(), 120)
+			require.False(t, f.State().Degraded)
+		})
+	}
+}
+
+// degraded waits for a state that says so.
+func (f *fixture) degraded(t *testing.T, words string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		s := f.State()
+		return s.Degraded && strings.Contains(s.Message, words) && strings.Contains(s.Message, "documents wait in the queue")
+	}, patience, time.Millisecond, "%q", words)
+}
+
+// What answers there is no shipper, or none that can be trusted: nothing is sent.
+func TestNoShipperThere(t *testing.T) {
+	plain := stub.New(stub.Behaviour{})
+	for name, tc := range map[string]struct {
+		serve    func(t *testing.T, l net.Listener)
+		settings map[string]any
+		words    string
+	}{
+		"another service": {func(t *testing.T, l net.Listener) {
+			t.Helper()
+			g := grpc.NewServer()
+			go g.Serve(l) //nolint:errcheck // ends with Stop
+			t.Cleanup(g.Stop)
+		}, nil, "this is no shipper: check server"},
+		"not even gRPC": {func(t *testing.T, l net.Listener) {
+			t.Helper()
+			go answer(l, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			t.Cleanup(func() { require.NoError(t, l.Close()) })
+		}, nil, "check server and ssl"},
+		"no TLS there": {func(t *testing.T, l net.Listener) {
+			t.Helper()
+			require.NoError(t, l.Close())
+			listen(t, l.Addr().String(), plain)
+		}, map[string]any{"ssl": map[string]any{"enabled": true}}, "tls: first record does not look like a TLS handshake"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "s")
+			l, err := net.Listen("unix", path)
+			require.NoError(t, err)
+			tc.serve(t, l)
+			f := startWith(t, path, tc.settings)
+			require.NoError(t, f.queue.Push(t.Context(), documents(0, 20)))
+			f.degraded(t, tc.words)
+			f.stop()
+			require.Equal(t, uint64(20), f.queue.Stats().Queued())
+		})
+	}
+	require.Empty(t, plain.Events())
+}
+
+// answer says the same to everybody.
+func answer(l net.Listener, text string) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		io.WriteString(conn, text) //nolint:errcheck // a test
+		conn.Close()               //nolint:errcheck // a test
+	}
 }
 
 func TestUnusableSettings(t *testing.T) {
