@@ -15,15 +15,20 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/elastic/elastic-agent-libs/transport/httpcommon"
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastic/cloud-defend/pkg/queue"
@@ -71,6 +76,38 @@ func TestDefaultsAndPresets(t *testing.T) {
 	require.Equal(t, time.Second, c.BackoffInit)
 	require.Equal(t, time.Minute, c.BackoffMax)
 	require.True(t, c.LoadBalance)
+}
+
+// Each key of the settings stands in the page about outputs.
+func TestSettingsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/outputs.md")
+	require.NoError(t, err)
+	var keys []string
+	var walk func(prefix string, s reflect.Type)
+	walk = func(prefix string, s reflect.Type) {
+		for i := range s.NumField() {
+			f := s.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("config"), ",")
+			switch {
+			case f.Type.Kind() == reflect.Struct && name == "":
+				walk(prefix, f.Type)
+			case f.Type.Kind() == reflect.Struct:
+				walk(prefix+name+".", f.Type)
+			case name != "" && name != "ssl":
+				keys = append(keys, prefix+name)
+			}
+		}
+	}
+	walk("", reflect.TypeFor[settings]())
+	walk("", reflect.TypeFor[httpcommon.HTTPTransportSettings]())
+	require.Contains(t, keys, "queue.mem.flush.min_events")
+	require.Contains(t, keys, "proxy_url")
+	for _, key := range append(keys, "ssl.*") {
+		require.Contains(t, string(page), "`"+key+"`")
+	}
+	for _, name := range slices.Sorted(maps.Keys(presets)) {
+		require.Contains(t, string(page), "`"+name+"`")
+	}
 }
 
 func TestHosts(t *testing.T) {
