@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/elastic/elastic-agent-libs/config"
+	"github.com/elastic/elastic-agent-libs/logp"
 	"github.com/elastic/elastic-agent-libs/transport/httpcommon"
+	"github.com/elastic/elastic-agent-libs/transport/tlscommon"
 )
 
 // Config is an output's settings, as Fleet and standalone policies have them.
@@ -103,13 +105,32 @@ func Parse(source map[string]any) (Config, error) {
 		return Config{}, fmt.Errorf("read the output's settings: %w", err)
 	}
 	if err := c.Unpack(&transport); err != nil {
-		return Config{}, fmt.Errorf("read the output's settings: %w", err)
+		return Config{}, fmt.Errorf("read the output's settings: %s%w", place(c), err)
 	}
 	s.Worker = max(s.Worker, s.Workers)
 	if err := s.apply(&transport); err != nil {
 		return Config{}, err
 	}
 	return s.config(transport)
+}
+
+// place names the group of settings in which a fault of the transport is. What
+// their files and addresses are wrong with does not say it by itself.
+func place(c *config.C) string {
+	ssl := struct {
+		TLS *tlscommon.Config `config:"ssl"`
+	}{}
+	proxy := httpcommon.DefaultHTTPClientProxySettings()
+	if c.Unpack(&proxy) != nil {
+		return "proxy_url: "
+	}
+	if c.Unpack(&ssl) != nil {
+		return "ssl: "
+	}
+	if _, err := tlscommon.LoadTLSConfig(ssl.TLS, logp.NewNopLogger()); err != nil {
+		return "ssl: "
+	}
+	return ""
 }
 
 func (s *settings) apply(transport *httpcommon.HTTPTransportSettings) error {

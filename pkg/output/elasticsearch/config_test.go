@@ -148,9 +148,10 @@ func TestUnusableSettings(t *testing.T) {
 		"bulk_max_size: 0 documents":  {"hosts": "es", "bulk_max_size": 0.0},
 		"compression_level":           {"hosts": "es", "compression_level": 12.0},
 		"timeout":                     {"hosts": "es", "timeout": "0s"},
-		"/none/ca.pem":                {"hosts": "es", "ssl.certificate_authorities": []any{"/none/ca.pem"}},
+		"ssl: open /none/ca.pem":      {"hosts": "es", "ssl.certificate_authorities": []any{"/none/ca.pem"}},
 		"verification_mode":           {"hosts": "es", "ssl.verification_mode": "some"},
 		"backoff":                     {"hosts": "es", "backoff.init": "soon"},
+		"proxy_url: parse":            {"hosts": "es", "proxy_url": "::"},
 		"key file not configured":     {"hosts": "es", "ssl.certificate": "/none/cert.pem"},
 	} {
 		_, err := Parse(source)
