@@ -68,15 +68,16 @@ func limitFiles(t *testing.T, size uint64) {
 // no alert goes.
 func TestOutage(t *testing.T) {
 	const bulk = 50
+	more := int64(outage.Seconds()) << 16 // room for the alerts of a long one, far from enough for its logs
 	for name, tc := range map[string]struct {
 		queue queue.Options
 		full  bool          // the disk
 		lost  queue.Outcome // why documents are; Retry is not at all
 	}{
 		"room on disk":  {queue.Options{Dir: "spool", MemoryBytes: 512 << 10, DiskBytes: 8 << 30}, false, queue.Retry},
-		"small spool":   {queue.Options{Dir: "spool", MemoryBytes: 512 << 10, DiskBytes: 1 << 20}, false, queue.LostSpoolFull},
-		"full disk":     {queue.Options{Dir: "spool", MemoryBytes: 1 << 20}, true, queue.LostMemoryFull},
-		"no usable dir": {queue.Options{Dir: "/proc/self/spool", MemoryBytes: 1 << 20}, false, queue.LostMemoryFull},
+		"small spool":   {queue.Options{Dir: "spool", MemoryBytes: 512 << 10, DiskBytes: 1<<20 + more}, false, queue.LostSpoolFull},
+		"full disk":     {queue.Options{Dir: "spool", MemoryBytes: 1<<20 + more}, true, queue.LostMemoryFull},
+		"no usable dir": {queue.Options{Dir: "/proc/self/spool", MemoryBytes: 1<<20 + more}, false, queue.LostMemoryFull},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !filepath.IsAbs(tc.queue.Dir) {
