@@ -10,7 +10,6 @@ import (
 	"path"
 	"slices"
 
-	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/policy"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 )
@@ -29,10 +28,13 @@ type Result struct {
 
 // Play evaluates one case.
 func Play(rs *ruleset.Ruleset, c policy.Case) Result {
-	s := sceneOf(rs, c)
-	d := rs.Decide(c.Type, s.query())
+	return Review(rs, c, rs.Judge(c.Type, Subject(rs, c)))
+}
+
+// Review compares what somebody has decided about a case with what it expects.
+func Review(rs *ruleset.Ruleset, c policy.Case, d ruleset.Decision) Result {
 	r := Result{Case: c, Selectors: rs.Names(c.Type, d.Selectors), Actions: actions(d)}
-	r.Differences = s.differences(&r)
+	r.Differences = sceneOf(rs, c).differences(&r)
 	return r
 }
 
@@ -46,7 +48,7 @@ func actions(d ruleset.Decision) policy.Action {
 	return set
 }
 
-// scene is a case with what the tables say about each part of it: the selectors that accept it.
+// scene is a case with what the tables say about each part of it, the selectors that accept it: why it was judged so.
 type scene struct {
 	rules *ruleset.Ruleset
 	table *ruleset.Table
@@ -63,22 +65,19 @@ const all = ^uint64(0)
 func sceneOf(rs *ruleset.Ruleset, c policy.Case) *scene {
 	t := &rs.Tables[c.Type]
 	s := &scene{rules: rs, table: t, c: c, name: all, session: all, user: all, userName: all, leader: all, leaderName: all}
-	s.containerMust, s.containerMay = t.ContainerFree, all
-	if !c.Container.Unknown {
-		scope := rs.Scope(described(c.Container))[c.Type]
-		s.containerMust, s.containerMay = scope, scope
-	}
+	subject := Subject(rs, c)
+	s.containerMust, s.containerMay = subject.ContainerMust, subject.ContainerMay
 	s.path, _ = rs.MatchPath(c.Type, c.Path)
 	s.path |= t.NoPath
 	if c.Type == policy.Process {
-		s.process()
+		s.process(&subject)
 	}
 	return s
 }
 
 // process fills in what only process selectors ask for. A session leader that the case does not name is none of those
 // that a selector names.
-func (s *scene) process() {
+func (s *scene) process(subject *ruleset.Subject) {
 	t, rs, c := s.table, s.rules, &s.c
 	s.name = t.NoName | rs.MatchName(c.Type, path.Base(c.Path))
 	s.session = ^t.Interactive
@@ -86,28 +85,15 @@ func (s *scene) process() {
 		s.session = ^t.NotInteractive
 	}
 	s.user = t.NoUserID | t.UserID(c.UserID)
-	s.userName = t.NoUserName | rs.NamedUsers([]container.User{{Name: c.UserName, ID: c.UserID}})[c.UserID]
+	if subject.UserUnnamed {
+		s.containerMust &= t.NoUserName
+	} else {
+		s.userName = t.NoUserName | subject.UserNames
+	}
 	s.leader, s.leaderName = t.NoLeaderPath, t.NoLeaderName
 	if c.SessionLeader != "" {
 		s.leader |= rs.MatchLeaderPath(c.Type, c.SessionLeader)
 		s.leaderName |= rs.MatchLeaderName(c.Type, path.Base(c.SessionLeader))
-	}
-}
-
-func described(s policy.Surroundings) (container.Container, ruleset.Cluster) {
-	return container.Container{
-		Image:    container.ParseImage(s.Image),
-		Pod:      container.Pod{Name: s.Pod, Namespace: s.Namespace, Labels: s.Labels},
-		Complete: true,
-	}, ruleset.Cluster{ID: s.ClusterID, Name: s.ClusterName}
-}
-
-func (s *scene) query() ruleset.Query {
-	rest := s.path & s.name & s.session & s.user & s.userName & s.leader & s.leaderName
-	return ruleset.Query{
-		Operation: s.c.Operation, OnVolume: s.c.OnVolume, OnVolumeFile: s.c.OnVolumeFile,
-		ContainerMust: s.containerMust, ContainerMay: s.containerMay,
-		PathMust: rest, PathMay: rest,
 	}
 }
 

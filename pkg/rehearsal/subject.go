@@ -10,26 +10,29 @@ import (
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 )
 
-// Subject is a case as the kernel would know its operation, to be judged by it or by Judge.
+// Subject is a case as the kernel would know its operation, to be judged by it or by Judge. Nobody knows how
+// users are called in an unknown container, whatever the case says.
 func Subject(rs *ruleset.Ruleset, c policy.Case) ruleset.Subject {
 	s := ruleset.Subject{
 		Operation: c.Operation, Path: ruleset.Place{Name: c.Path}, OnVolume: c.OnVolume, OnVolumeFile: c.OnVolumeFile,
 		Interactive: c.Interactive, UserID: c.UserID, Leader: ruleset.Place{Name: c.SessionLeader, Internal: c.SessionLeader == ""},
 		ContainerMust: rs.Tables[c.Type].ContainerFree, ContainerMay: all, UserUnnamed: c.Container.Unknown,
 	}
+	if c.Container.Unknown {
+		return s
+	}
+	scope := rs.Scope(described(c.Container))[c.Type]
+	s.ContainerMust, s.ContainerMay = scope, scope
 	if c.UserName != "" {
 		s.UserNames = rs.NamedUsers([]container.User{{Name: c.UserName, ID: c.UserID}})[c.UserID]
-	}
-	if !c.Container.Unknown {
-		scope := rs.Scope(described(c.Container))[c.Type]
-		s.ContainerMust, s.ContainerMay = scope, scope
 	}
 	return s
 }
 
-// Review compares what somebody has decided about a case with what it expects.
-func Review(rs *ruleset.Ruleset, c policy.Case, d ruleset.Decision) Result {
-	r := Result{Case: c, Selectors: rs.Names(c.Type, d.Selectors), Actions: actions(d)}
-	r.Differences = sceneOf(rs, c).differences(&r)
-	return r
+func described(s policy.Surroundings) (container.Container, ruleset.Cluster) {
+	return container.Container{
+		Image:    container.ParseImage(s.Image),
+		Pod:      container.Pod{Name: s.Pod, Namespace: s.Namespace, Labels: s.Labels},
+		Complete: true,
+	}, ruleset.Cluster{ID: s.ClusterID, Name: s.ClusterName}
 }

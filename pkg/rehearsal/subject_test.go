@@ -13,8 +13,8 @@ import (
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 )
 
-// TestSubject: judged as the kernel would know it, a case has the same result as when it is played.
-func TestSubject(t *testing.T) {
+// TestScene: what explains a result takes the same selectors for matching as what decides it.
+func TestScene(t *testing.T) {
 	p, rs := compiled(t)
 	const file = `
 cases:
@@ -25,13 +25,22 @@ cases:
   - {name: c5, container: unknown, operation: modifyFile, path: /etc/hosts, expect: {actions: [block]}}
   - {name: c6, container: unknown, operation: exec, executable: /bin/sh, interactive: true, expect: {actions: [block, alert]}}
   - {name: c7, operation: exec, executable: /bin/a-very-long-name, interactive: true, expect: {actions: [block]}}
-  - {name: c8, operation: fork, executable: /a, container: {labels: {app: web}, clusterId: c1}, expect: {actions: [log]}}
+  - {name: c8, container: unknown, operation: exec, executable: /a, sessionLeader: /sshd, expect: {actions: [alert]}}
+  - {name: c9, operation: exec, executable: /a, userName: www-data, sessionLeader: /sshd, expect: {actions: [alert]}}
+  - {name: c10, operation: exec, executable: /a, userName: www, sessionLeader: /sshd, expect: {actions: []}}
+  - {name: c11, operation: fork, executable: /a, container: {labels: {app: web}, clusterId: c1}, expect: {actions: [log]}}
 `
 	cases, _, err := policy.ParseCases("c.yml", []byte(file), p)
 	require.NoError(t, err)
-	require.Len(t, cases, 8)
+	require.Len(t, cases, 11)
 	for _, c := range cases {
-		require.Equal(t, Play(rs, c), Review(rs, c, rs.Judge(c.Type, Subject(rs, c))), c.Name)
+		s := Subject(rs, c)
+		match := sceneOf(rs, c).match()
+		if c.Container.Unknown {
+			require.Equal(t, rs.Possible(c.Type, s), match, c.Name)
+			continue
+		}
+		require.Equal(t, rs.Judge(c.Type, s), rs.Fire(c.Type, match), c.Name)
 	}
 }
 
