@@ -46,10 +46,15 @@ func (e *exitError) Unwrap() error { return e.err }
 func inputError(err error) error { return &exitError{exitInput, err} }
 
 func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return inputError(fmt.Errorf("unexpected argument %q; see %s --help", args[0], cmd.CommandPath()))
+	if len(args) == 0 {
+		return nil
 	}
-	return nil
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) == 1 {
+		hint = fmt.Sprintf("did you mean %q? ", near[0])
+	}
+	return inputError(fmt.Errorf("unexpected argument %q; %ssee %s --help", args[0], hint, cmd.CommandPath()))
 }
 
 func main() {
@@ -61,7 +66,10 @@ func main() {
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot()
+	return executeRoot(ctx, newRoot(), args, stdout, stderr)
+}
+
+func executeRoot(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	acceptAgent(root, args)
 	root.SetArgs(args)
 	root.SetOut(stdout)

@@ -10,6 +10,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
+	"slices"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +27,8 @@ func newPolicy() *cobra.Command {
 		Long:  policyGuide,
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// These verbs have nothing to wind up: a signal ends them at once, even where they wait for input.
+		PersistentPreRun: func(*cobra.Command, []string) { signal.Reset(os.Interrupt, syscall.SIGTERM) },
 	}
 	cmd.AddCommand(newPolicyValidate(), newPolicySchema(), newPolicyExplain(), newPolicyTest(), newPolicyDiff())
 	return cmd
@@ -38,12 +43,30 @@ type policyFile struct {
 	warnings []policy.Warning
 }
 
-func readPolicy(name string) policyFile {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return policyFile{name: name, faults: []policy.Fault{unread(name, err)}}
+// stdin is the name of a file that stands for standard input.
+const stdin = "-"
+
+// called is what messages call a file.
+func called(name string) string {
+	if name == stdin {
+		return "standard input"
 	}
-	return compiled(name, text, policy.Parse)
+	return name
+}
+
+func readText(in io.Reader, name string) ([]byte, error) {
+	if name == stdin {
+		return io.ReadAll(in)
+	}
+	return os.ReadFile(name)
+}
+
+func readPolicy(in io.Reader, name string, read parse) policyFile {
+	text, err := readText(in, name)
+	if err != nil {
+		return policyFile{name: called(name), faults: []policy.Fault{unread(name, err)}}
+	}
+	return compiled(called(name), text, read)
 }
 
 // parse is policy.Parse, or its sibling for the official grammar.
@@ -64,7 +87,7 @@ func unread(name string, err error) policy.Fault {
 	if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
 		err = cause.Err
 	}
-	return policy.Fault{File: name, Problem: fmt.Sprintf("the file cannot be read: %v", err)}
+	return policy.Fault{File: called(name), Problem: fmt.Sprintf("the file cannot be read: %v", err)}
 }
 
 // faultsOf lists what an error says about a policy or a file of cases.
@@ -97,7 +120,8 @@ func refusal(stderr io.Writer, warnings []policy.Warning, faults []policy.Fault)
 	return nil
 }
 
-// files asks for names of files on the command line, at least one and at most so many; 0 is any number.
+// files asks for names of files on the command line, at least one and at most so many; 0 is any number. Only one of them
+// may be standard input.
 func files(most int, names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
@@ -105,6 +129,12 @@ func files(most int, names ...string) cobra.PositionalArgs {
 		}
 		if most > 0 && len(args) > most {
 			return inputError(fmt.Errorf("unexpected argument %q; see %s --help", args[most], cmd.CommandPath()))
+		}
+		if i := slices.Index(args, ""); i >= 0 {
+			return inputError(fmt.Errorf("%s is an empty text; write the name of a file", names[min(i, len(names)-1)]))
+		}
+		if i := slices.Index(args, stdin); i >= 0 && slices.Contains(args[i+1:], stdin) {
+			return inputError(errors.New("standard input can be read only once; write - for one file, and the names of the others"))
 		}
 		return nil
 	}

@@ -7,7 +7,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -31,11 +30,11 @@ func newPolicyTest() *cobra.Command {
 			if !slices.Contains([]string{"auto", "kernel", "go"}, evaluator) {
 				return inputError(fmt.Errorf("--evaluator %q: use auto, kernel or go", evaluator))
 			}
-			f := readPolicy(args[0])
+			f := readPolicy(cmd.InOrStdin(), args[0], policy.Parse)
 			if err := refusal(cmd.ErrOrStderr(), f.warnings, f.faults); err != nil {
 				return err
 			}
-			cases, warnings, faults := readCases(args[1], f.policy)
+			cases, warnings, faults := readCases(cmd.InOrStdin(), args[1], f.policy)
 			if err := refusal(cmd.ErrOrStderr(), warnings, faults); err != nil {
 				return err
 			}
@@ -44,7 +43,7 @@ func newPolicyTest() *cobra.Command {
 				return err
 			}
 			fmt.Fprintln(cmd.ErrOrStderr(), t.judged)
-			return t.report(cmd.OutOrStdout(), args[1], f.rules)
+			return t.report(cmd.OutOrStdout(), called(args[1]), f.rules)
 		},
 	}
 	cmd.Flags().StringVar(&evaluator, "evaluator", "auto", `who judges: kernel, the BPF programs themselves, which takes root;
@@ -52,13 +51,13 @@ go, the same tables without them; auto, both where they load`)
 	return cmd
 }
 
-func readCases(name string, p *policy.Policy) ([]policy.Case, []policy.Warning, []policy.Fault) {
-	text, err := os.ReadFile(name)
+func readCases(in io.Reader, name string, p *policy.Policy) ([]policy.Case, []policy.Warning, []policy.Fault) {
+	text, err := readText(in, name)
 	if err != nil {
 		return nil, nil, []policy.Fault{unread(name, err)}
 	}
-	cases, warnings, err := policy.ParseCases(name, text, p)
-	return cases, warnings, faultsOf(name, err)
+	cases, warnings, err := policy.ParseCases(called(name), text, p)
+	return cases, warnings, faultsOf(called(name), err)
 }
 
 // trial is what the evaluators decided about each case. Without programs in the kernel both decided the same.

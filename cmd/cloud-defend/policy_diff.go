@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -44,7 +43,8 @@ are of which kind. EVENTS are
               expect plays no part
 
 A document exists only because the policy of that time asked for it: events
-that only B would report are not among them.
+that only B would report are not among them. One of all files may be -, standard
+input.
 
 Exit status, as of diff(1): 0 no difference, 1 a difference (with EVENTS: to
 one of them), 2 a policy or an event file has faults.`,
@@ -52,7 +52,7 @@ one of them), 2 a policy or an event file has faults.`,
   cloud-defend policy diff web.yml web-new.yml events.ndjson`,
 		Args: files(0, "A", "B"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			different, err := diffPolicies(cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
+			different, err := diffPolicies(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
 			if err == nil && different {
 				return &exitError{code: exitFailed}
 			}
@@ -61,8 +61,8 @@ one of them), 2 a policy or an event file has faults.`,
 	}
 }
 
-func diffPolicies(stdout, stderr io.Writer, args []string) (different bool, err error) {
-	a, b := readPolicy(args[0]), readPolicy(args[1])
+func diffPolicies(in io.Reader, stdout, stderr io.Writer, args []string) (different bool, err error) {
+	a, b := readPolicy(in, args[0], policy.Parse), readPolicy(in, args[1], policy.Parse)
 	if err := refusal(stderr, slices.Concat(a.warnings, b.warnings), slices.Concat(a.faults, b.faults)); err != nil {
 		return false, err
 	}
@@ -73,7 +73,7 @@ func diffPolicies(stdout, stderr io.Writer, args []string) (different bool, err 
 		}
 		return different, err
 	}
-	events, err := readEvents(stderr, args[2:], either(a.policy, b.policy))
+	events, err := readEvents(in, stderr, args[2:], either(a.policy, b.policy))
 	if err != nil {
 		return false, err
 	}
@@ -95,13 +95,14 @@ func either(a, b *policy.Policy) *policy.Policy {
 }
 
 // readEvents reads files of documents and of cases. What of them no policy judges is said on stderr.
-func readEvents(stderr io.Writer, names []string, p *policy.Policy) ([]rehearsal.Event, error) {
+func readEvents(in io.Reader, stderr io.Writer, names []string, p *policy.Policy) ([]rehearsal.Event, error) {
 	var events []rehearsal.Event
 	for _, name := range names {
-		text, err := os.ReadFile(name)
+		text, err := readText(in, name)
 		if err != nil {
 			return nil, refusal(stderr, nil, []policy.Fault{unread(name, err)})
 		}
+		name = called(name)
 		if !rehearsal.LooksLikeDocuments(text) {
 			cases, warnings, err := policy.ParseCases(name, text, p)
 			if err := refusal(stderr, warnings, faultsOf(name, err)); err != nil {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/elastic/cloud-defend/pkg/policy"
 )
 
 func newPolicyExplain() *cobra.Command {
@@ -27,11 +29,11 @@ func newPolicyExplain() *cobra.Command {
                    about the container lets pass
   compiled tables  how large the policy is in the kernel; --tables prints them
 
-Exit status: 0, or 2 when the policy has faults.`,
+FILE - is standard input. Exit status: 0, or 2 when the policy has faults.`,
 		Example: `  cloud-defend policy explain web.yml`,
 		Args:    files(1, "FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f := readPolicy(args[0])
+			f := readPolicy(cmd.InOrStdin(), args[0], policy.Parse)
 			if err := refusal(cmd.ErrOrStderr(), f.warnings, f.faults); err != nil {
 				return err
 			}

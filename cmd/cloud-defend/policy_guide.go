@@ -150,6 +150,6 @@ A case:
               none
 
 Output: one line per case, under a failed one the difference and what led to it;
-who judged is said on standard error.
+who judged is said on standard error. One of the files may be -, standard input.
 Exit status: 0 every case is ok, 1 one failed, 2 the policy or the cases have
 faults; those are listed like those of a policy.`

@@ -8,9 +8,13 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -82,13 +86,78 @@ func TestPolicyVerbs(t *testing.T) {
 		{"test faulty.yml cases.yml", exitInput, `^$`, `^cloud-defend: faulty.yml:4:7: `},
 		{"test web.yml missing.yml", exitInput, `^$`, `^cloud-defend: missing.yml: the file cannot be read`},
 		{"test web.yml", exitInput, `^$`, `CASES.yml is missing; see cloud-defend policy test --help`},
-		{"tset", exitInput, `^$`, `unexpected argument "tset"`},
+		{"tset", exitInput, `^$`, `unexpected argument "tset"; did you mean "test"\? see cloud-defend policy --help\n$`},
+		{"check", exitInput, `^$`, `unexpected argument "check"; see cloud-defend policy --help\n$`},
 		{"", exitDone, `(?s)^Check, explain and test a policy.*\n  validate `, `^$`},
 	} {
 		code, stdout, stderr := runPolicy(t, strings.Fields(c.args)...)
 		require.Equal(t, c.code, code, "%s: %s%s", c.args, stdout, stderr)
 		require.Regexp(t, c.stdout, stdout, c.args)
 		require.Regexp(t, c.stderr, stderr, c.args)
+	}
+}
+
+// TestPolicyStandardInput: each verb reads any one of its files there, and says so in its messages.
+func TestPolicyStandardInput(t *testing.T) {
+	inFolder(t, map[string]string{"web.yml": examplePolicy, "cases.yml": exampleCases})
+	for _, c := range []struct {
+		in, args       string
+		code           int
+		stdout, stderr string // regular expressions
+	}{
+		{examplePolicy, "validate -", exitDone, `^standard input: ok\n$`, `^$`},
+		{examplePolicy, "validate - web.yml", exitDone, `^standard input: ok\nweb.yml: ok\n$`, `^$`},
+		{faultyPolicy, "validate -", exitInput, `^standard input:4:7: `, `^$`},
+		{"", "validate -", exitInput, `^standard input:1:1: the policy is empty`, `^$`},
+		{examplePolicy, "validate - -", exitInput, `^$`, `: standard input can be read only once; write - for one file`},
+		{examplePolicy, "explain -", exitDone, `^file.responses\[0\]\n`, `^$`},
+		{faultyPolicy, "explain -", exitInput, `^$`, `^cloud-defend: standard input:4:7: `},
+		{examplePolicy, "test --evaluator go - cases.yml", exitDone, `\n4 ok, 0 failed\n$`, `^judged`},
+		{failingCases, "test --evaluator go web.yml -", exitFailed, `^FAIL  a page stays \(standard input:2\)`, `^judged`},
+		{faultyCases, "test --evaluator go web.yml -", exitInput, `^$`, `^cloud-defend: standard input:3:16: `},
+		{examplePolicy, "diff web.yml -", exitDone, `^no difference\n$`, `^$`},
+		{exampleCases, "diff web.yml web.yml -", exitDone, `^4 events: 0 judged differently`, `^$`},
+		{examplePolicy, "diff - -", exitInput, `^$`, `standard input can be read only once`},
+	} {
+		root := newRoot()
+		var out, errs bytes.Buffer
+		root.SetIn(strings.NewReader(c.in))
+		code := executeRoot(t.Context(), root, append([]string{"policy"}, strings.Fields(c.args)...), &out, &errs)
+		require.Equal(t, c.code, code, "%s: %s%s", c.args, &out, &errs)
+		require.Regexp(t, c.stdout, out.String(), c.args)
+		require.Regexp(t, c.stderr, errs.String(), c.args)
+	}
+}
+
+// TestPolicyEmptyArgument: what a script passes whose variable is not set.
+func TestPolicyEmptyArgument(t *testing.T) {
+	code, _, stderr := runPolicy(t, "validate", "")
+	require.Equal(t, exitInput, code)
+	require.Equal(t, "cloud-defend: FILE is an empty text; write the name of a file\n", stderr)
+}
+
+// TestPolicySignal: a verb that waits for its input ends when it is told to.
+func TestPolicySignal(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		program := exec.CommandContext(t.Context(), os.Args[0], "policy", "validate", "")
+		program.Env = append(os.Environ(), "CLOUD_DEFEND_TEST_AS_PROGRAM=1")
+		fifo := filepath.Join(t.TempDir(), "fifo")
+		require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+		program.Args[3] = fifo
+		require.NoError(t, program.Start())
+		// once it reads, somebody may write without waiting
+		require.Eventually(t, func() bool {
+			w, err := os.OpenFile(fifo, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+			if err == nil {
+				t.Cleanup(func() { w.Close() })
+			}
+			return err == nil
+		}, time.Minute, time.Millisecond)
+		require.NoError(t, program.Process.Signal(signal))
+		err := program.Wait()
+		var ended *exec.ExitError
+		require.ErrorAs(t, err, &ended)
+		require.Equal(t, signal, ended.Sys().(syscall.WaitStatus).Signal())
 	}
 }
 

@@ -6,11 +6,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -18,9 +15,6 @@ import (
 )
 
 const formatText = "text"
-
-// stdin is the name of a file that stands for standard input.
-const stdin = "-"
 
 func newPolicyValidate() *cobra.Command {
 	v := validation{format: formatText}
@@ -75,13 +69,14 @@ func (v validation) run(in io.Reader, out io.Writer, names []string) error {
 	default:
 		return inputError(fmt.Errorf("--format %q: use %s or %s", v.format, formatText, formatJSON))
 	}
-	if i := slices.Index(names, stdin); i >= 0 && slices.Contains(names[i+1:], stdin) {
-		return inputError(errors.New("standard input can be read only once: write - for one FILE"))
+	grammar := policy.Parse
+	if v.official {
+		grammar = policy.ParseOfficial
 	}
 	verdict := error(nil)
 	var read []policyFile
 	for _, name := range names {
-		f := v.read(in, name)
+		f := readPolicy(in, name, grammar)
 		if len(f.faults) > 0 {
 			verdict = &exitError{code: exitInput}
 		}
@@ -91,25 +86,6 @@ func (v validation) run(in io.Reader, out io.Writer, names []string) error {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return verdict
-}
-
-func (v validation) read(in io.Reader, name string) policyFile {
-	grammar := policy.Parse
-	if v.official {
-		grammar = policy.ParseOfficial
-	}
-	var text []byte
-	var err error
-	if name == stdin {
-		name = "standard input"
-		text, err = io.ReadAll(in)
-	} else {
-		text, err = os.ReadFile(name)
-	}
-	if err != nil {
-		return policyFile{name: name, faults: []policy.Fault{unread(name, err)}}
-	}
-	return compiled(name, text, grammar)
 }
 
 func writeVerdicts(out io.Writer, read []policyFile) error {

@@ -5,9 +5,7 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,30 +55,6 @@ func TestPolicyValidateJSON(t *testing.T) {
 	code, stdout, _ = runPolicy(t, "validate", "--format", "json", "web.yml")
 	require.Equal(t, exitDone, code)
 	require.Equal(t, "[]\n", stdout)
-}
-
-func TestPolicyValidateStandardInput(t *testing.T) {
-	inFolder(t, map[string]string{"web.yml": examplePolicy})
-	for _, c := range []struct {
-		in, args string
-		code     int
-		stdout   string // a regular expression
-	}{
-		{examplePolicy, "-", exitDone, `^standard input: ok\n$`},
-		{examplePolicy, "- web.yml", exitDone, `^standard input: ok\nweb.yml: ok\n$`},
-		{faultyPolicy, "-", exitInput, `^standard input:4:7: `},
-		{"", "-", exitInput, `^standard input:1:1: the policy is empty`},
-		{examplePolicy, "- -", exitInput, `^$`},
-	} {
-		var out bytes.Buffer
-		err := validation{format: formatText}.run(strings.NewReader(c.in), &out, strings.Fields(c.args))
-		code, coded := exitDone, (*exitError)(nil)
-		if errors.As(err, &coded) {
-			code = coded.code
-		}
-		require.Equal(t, c.code, code, out.String())
-		require.Regexp(t, c.stdout, out.String())
-	}
 }
 
 func TestPolicyValidateOfficial(t *testing.T) {
