@@ -11,7 +11,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
-	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
@@ -71,20 +71,65 @@ func (p *parser) unreadable(text []byte, err error) {
 		p.faultAt(1, 1, "", "the "+p.language.noun+" is empty", p.language.shape)
 		return
 	}
-	line, column, indent := 1, 1, []byte(nil)
+	if line, column, problem, remedy := strangeCharacter(text); problem != "" {
+		p.faultAt(line, column, "", "this is not YAML: "+problem, remedy)
+		return
+	}
+	line, column, broken := 1, 1, []byte(nil)
 	if len(text) <= maxSearched {
-		line, column, indent = brokenAt(text)
+		line, column, broken = brokenAt(text)
 	} else if m := yamlPosition.FindStringSubmatch(err.Error()); m != nil && m[1] != "" {
 		line, _ = strconv.Atoi(m[1])
 	}
 	remedy := "look at the indentation, quotes, brackets and colons of this line and the one before it"
-	if bytes.ContainsRune(indent, '\t') {
+	star := bareStar.FindSubmatchIndex(broken)
+	switch {
+	case bytes.ContainsRune(indentOf(broken), '\t'):
 		remedy = "indent with spaces: YAML allows no tabs there"
-	}
-	if strings.Contains(err.Error(), "unknown anchor") {
+	case star != nil && aboutAnchors.MatchString(err.Error()):
+		column = utf8.RuneCount(broken[:star[2]]) + 1
 		remedy = "a value that begins with * has to stand in quotes"
 	}
 	p.faultAt(line, column, "", "this is not YAML: "+yamlPosition.ReplaceAllString(err.Error(), ""), remedy)
+}
+
+// bareStar is what YAML takes for an alias, and aboutAnchors what it says then.
+var (
+	bareStar     = regexp.MustCompile(`(?:^|[\s,\[{])(\*)`)
+	aboutAnchors = regexp.MustCompile(`unknown anchor|expected alphabetic or numeric character`)
+)
+
+// strangeCharacter finds the first character that YAML does not allow anywhere. problem is empty if there is none.
+func strangeCharacter(text []byte) (line, column int, problem, remedy string) {
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return 0, 0, "", "" // UTF-16, as the YAML parser sees too
+	}
+	line, column = 1, 1
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return line, column, fmt.Sprintf("the byte 0x%02X is no UTF-8", text[i]), "save the file as UTF-8"
+		case r == 0:
+			return line, column, "the character U+0000 is not allowed", "remove it, or save the file as UTF-8 if it is UTF-16"
+		case !yamlCharacter(r):
+			return line, column, fmt.Sprintf("the character U+%04X is not allowed", r), "remove it"
+		}
+		i += size
+		if column++; r == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	return 0, 0, "", ""
+}
+
+// yamlCharacter is the production c-printable of YAML, as the parser reads it.
+func yamlCharacter(r rune) bool {
+	switch {
+	case r == '\t', r == '\n', r == '\r', r == 0x85:
+		return true
+	}
+	return r >= 0x20 && r <= 0x7E || r >= 0xA0 && r <= 0xFFFD || r >= 0x10000
 }
 
 var yamlPosition = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
@@ -93,9 +138,9 @@ var yamlPosition = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 const maxSearched = 128 << 10
 
 // brokenAt finds the place where text stops being YAML: the first character of the line after the longest run of lines
-// that still is, and the blanks before it. The YAML parser itself names the line where the broken block began, which may
+// that still is, and that line. The YAML parser itself names the line where the broken block began, which may
 // be far above.
-func brokenAt(text []byte) (line, column int, indent []byte) {
+func brokenAt(text []byte) (line, column int, broken []byte) {
 	ends := lineEnds(text)
 	// A quoted text or a bracket over several lines is broken until it ends, so a cut inside one says nothing;
 	// looking ahead gets over it. The longer the text, the less far, so that the search stays below a second.
@@ -119,10 +164,11 @@ func brokenAt(text []byte) (line, column int, indent []byte) {
 	if good > 0 {
 		begin = ends[good-1]
 	}
-	broken := text[begin:ends[good]]
-	indent = broken[:len(broken)-len(bytes.TrimLeft(broken, " \t"))]
-	return good + 1, len(indent) + 1, indent
+	broken = text[begin:ends[good]]
+	return good + 1, len(indentOf(broken)) + 1, broken
 }
+
+func indentOf(line []byte) []byte { return line[:len(line)-len(bytes.TrimLeft(line, " \t"))] }
 
 // lineEnds gives the offset behind each line of text, which is not empty.
 func lineEnds(text []byte) []int {

@@ -435,6 +435,27 @@ func TestBrokenYAML(t *testing.T) {
 	}
 }
 
+// TestEncodings: YAML may be UTF-16 too, if a mark says so.
+func TestEncodings(t *testing.T) {
+	const good = "file: {selectors: [{name: a, operation: [createExecutable]}], responses: [{match: [a], actions: [log]}]}\n"
+	wide := func(text string) string { return "\x00" + strings.Join(strings.Split(text, ""), "\x00") }
+	for text, want := range map[string]string{
+		good:                      "",
+		"\uFEFF" + good:           "",
+		"\xFE\xFF" + wide(good):   "",
+		wide(good):                `p:1:1: this is not YAML: the character U+0000 is not allowed; remove it, or save the file as UTF-8 if it is UTF-16`,
+		wide(good)[1:]:            `p:1:2: this is not YAML: the character U+0000 is not allowed; remove it, or save the file as UTF-8 if it is UTF-16`,
+		"# ä\n# äß\xE4ß\n" + good: `p:2:5: this is not YAML: the byte 0xE4 is no UTF-8; save the file as UTF-8`,
+	} {
+		_, _, err := Parse("p", []byte(text))
+		if want == "" {
+			require.NoError(t, err, "%q", text)
+		} else {
+			require.EqualError(t, err, want, "%q", text)
+		}
+	}
+}
+
 // TestHints: what people write instead of the right thing, and what they are told to write.
 func TestHints(t *testing.T) {
 	for text, want := range map[string]string{
