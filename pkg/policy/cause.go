@@ -59,6 +59,8 @@ func imageCause(s string) string {
 func labelCause(s string) string {
 	key, value, has := strings.Cut(s, ":")
 	switch {
+	case !has && strings.ContainsRune(s, '='):
+		return "it has = where : belongs"
 	case !has:
 		return "it has no value"
 	case key == "":
@@ -67,6 +69,8 @@ func labelCause(s string) string {
 		return "it has a star in its key"
 	case strings.ContainsRune(value, ':'):
 		return "it has two colons"
+	case strings.ContainsAny(s, " \t"):
+		return "it has a space"
 	case strings.Contains(value, "**"):
 		return "it has two stars in a row"
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // condition is one row of the table of conditions that a selector may have. Exactly one of list, ids and flag is set,
@@ -69,7 +70,7 @@ func (c condition) fault(s string) (problem, remedy string) {
 	case s == "":
 		return "the value is empty", "write a value or remove it"
 	case len(s) > c.maxBytes:
-		return fmt.Sprintf("%s is %d bytes long", quote(s), len(s)), fmt.Sprintf("at most %d are allowed in %s", c.maxBytes, c.key)
+		return fmt.Sprintf("%s is %d bytes long", quote(s), len(s)), fmt.Sprintf("at most %d are allowed in %s", c.maxBytes, c.key) + c.shorter(s)
 	case c.pattern != nil && !c.pattern.MatchString(s):
 		problem = quote(s) + " is not valid here"
 		if cause := c.cause(s); cause != "" {
@@ -80,12 +81,31 @@ func (c condition) fault(s string) (problem, remedy string) {
 	return "", ""
 }
 
+// shorter says how a value that is too long can be written, where there is a way.
+func (c condition) shorter(s string) string {
+	switch {
+	case c.wildcard == pathWildcard:
+		return ": put * or ** in the place of a part of it"
+	case c.wildcard == textWildcard && c.cause == nil:
+		return ": put * in the place of a part of it"
+	case c.maxBytes == maxProcessName:
+		name := s[strings.LastIndexByte(s, '/')+1:]
+		if name = name[:min(len(name), maxProcessName)]; utf8.ValidString(name) {
+			return fmt.Sprintf(", and no more are compared: write %q", name)
+		}
+	}
+	return ""
+}
+
 // doubt says why a valid value will probably not match what its author has in mind; it is empty when there is no doubt.
 func (c condition) doubt(s string) string {
 	switch c.wildcard {
 	case noWildcard:
 		if strings.ContainsRune(s, '*') {
 			return fmt.Sprintf(`"*" is no wildcard in %s: %s only matches itself`, c.key, quote(s))
+		}
+		if i := strings.LastIndexByte(s, '/'); i >= 0 && c.maxBytes == maxProcessName {
+			return fmt.Sprintf("%s never matches: %s is the last component of a path alone, as in %q", quote(s), c.key, s[i+1:])
 		}
 	case pathWildcard:
 		return pathDoubt(s)

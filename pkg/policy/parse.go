@@ -254,4 +254,4 @@ func (p *parser) counted(v value, what string) ([]value, bool) {
 	return list, ok
 }
 
-var atMostItems = fmt.Sprintf("at most %d are allowed of each type", MaxItems)
+var atMostItems = fmt.Sprintf("at most %d are allowed of each type: unite some, a list may have many values", MaxItems)

@@ -88,7 +88,7 @@ func (p *parser) sameName(s, other selector) {
 		p.fault(s.at, s.key, fmt.Sprintf("the name is taken by %s, and Kibana's form looks selectors up in both types", p.placeOf(other)), "give it another name")
 		return
 	}
-	p.warn(s.at, s.key, p.placeOf(other)+" has the same name", "documents tell selectors apart by name only")
+	p.warn(s.at, s.key, p.placeOf(other)+" has the same name", "rename one: documents tell selectors apart by name only")
 }
 
 // references reads the names of a match or exclude list.
@@ -134,7 +134,7 @@ func (s *section) find(name string) *selector {
 func (s *section) names() []string {
 	var names []string
 	for _, sel := range s.selectors {
-		if sel.Name != "" {
+		if nameFault(sel.Name) == "" {
 			names = append(names, sel.Name)
 		}
 	}

@@ -54,6 +54,9 @@ func (p *parser) selector(t Type, v value) selector {
 			continue
 		}
 		meant := p.condition(t, &s, e, entries)
+		if n := resolve(e.value.node); meant == "name" && !named && kindOf(n) == isText {
+			s.Name = n.Value // so that what refers to it is not called wrong too
+		}
 		named = named || meant == "name"
 		conditional = conditional || meant != "name"
 	}
@@ -96,8 +99,12 @@ func (p *parser) name(v value) string {
 	if !ok {
 		return ""
 	}
+	remedy := nameForm
+	if len(name) > maxName {
+		remedy = "write a shorter one"
+	}
 	if problem := nameFault(name); problem != "" {
-		p.fault(v.node, v.key, problem, nameForm)
+		p.fault(v.node, v.key, problem, remedy)
 	}
 	return name
 }
@@ -113,8 +120,7 @@ func (p *parser) condition(t Type, s *selector, e entry, all []entry) (meant str
 		return p.unknownKey(e, append([]string{"name"}, p.keysOf(t)...)...)
 	}
 	if !slices.Contains(c.types, t) {
-		p.fault(e.value.at, e.value.key, fmt.Sprintf("a %s selector cannot have this condition", t),
-			fmt.Sprintf("it belongs to a %s selector", c.types[0]))
+		p.fault(e.value.at, e.value.key, fmt.Sprintf("a %s selector cannot have this condition", t), foreign[t])
 		return c.key
 	}
 	if p.official && c.ours {
@@ -136,6 +142,12 @@ func (p *parser) condition(t Type, s *selector, e entry, all []entry) (meant str
 		*c.list(&s.Selector) = p.values(c, e.value)
 	}
 	return c.key
+}
+
+// foreign says why a selector cannot have a condition of the other type.
+var foreign = [...]string{
+	File:    "it belongs to a process selector: a file selector can ask for the file and the container, and not for who acts",
+	Process: "it belongs to a file selector: a process selector can ask for the process and the container",
 }
 
 // rivalry reports two conditions that exclude each other, once, at the one that comes later in the language.

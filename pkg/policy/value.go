@@ -120,6 +120,9 @@ func (p *parser) elements(v value, remedy string) ([]value, bool) {
 
 var plain = regexp.MustCompile(`^[\w./-][\w./ ,*:-]*$`)
 
+// oneALine are values that somebody wrote on lines of their own.
+var oneALine = regexp.MustCompile(`^(?:[\w./-][\w./*:-]*\n)+$`)
+
 // listed shows how a single value is written as a list, which is what most people mean who forget the brackets.
 func listed(n *yaml.Node, remedy string) string {
 	const most = 60
@@ -127,6 +130,8 @@ func listed(n *yaml.Node, remedy string) string {
 	switch kind := kindOf(n); {
 	case n.Kind != yaml.ScalarNode || kind == isNothing || len(n.Value) > most:
 		return remedy
+	case kind == isText && oneALine.MatchString(n.Value):
+		return fmt.Sprintf("write it as a list: [%s]", strings.Join(strings.Fields(n.Value), ", "))
 	case kind == isText && !plain.MatchString(n.Value), kind != isText && !decimal.MatchString(n.Value):
 		return fmt.Sprintf("write it as a list: [%q]", n.Value)
 	}
@@ -152,9 +157,19 @@ func (p *parser) text(v value) (string, bool) {
 	case isNumber, isDate, isBoolean:
 		p.wrongKind(v, isText, fmt.Sprintf("write it in quotes: %q", n.Value))
 	default:
-		p.wrongKind(v, isText, "write text or remove it")
+		p.wrongKind(v, isText, textRemedy(n))
 	}
 	return "", false
+}
+
+// textRemedy sees what was meant by a: b, which is a map because of the space.
+func textRemedy(n *yaml.Node) string {
+	if kindOf(n) == isMap && len(n.Content) == 2 {
+		if k, v := resolve(n.Content[0]), resolve(n.Content[1]); k.Kind == yaml.ScalarNode && v.Kind == yaml.ScalarNode {
+			return fmt.Sprintf("write it in quotes, if %q is meant", k.Value+":"+v.Value)
+		}
+	}
+	return "write text or remove it"
 }
 
 var decimal = regexp.MustCompile(`^(?:0|[1-9][0-9]*)$`)
