@@ -6,8 +6,11 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+
+	imageref "github.com/distribution/reference"
 )
 
 // Case is one operation that is only described, and what a policy is expected to do about it. The package comment has
@@ -102,9 +105,15 @@ func (p *parser) keyed(v value, remedy string, required, optional []string) (map
 	return given, true
 }
 
+const casesKey = "cases"
+
 func (p *caseParser) cases(root value) []Case {
-	given, _ := p.keyed(root, p.language.shape, []string{"cases"}, nil)
-	v, ok := given["cases"]
+	if p.isPolicy(root) {
+		p.fault(root.at, "", "this is a policy, and no file of cases", p.language.shape)
+		return nil
+	}
+	given, _ := p.keyed(root, p.language.shape, []string{casesKey}, nil)
+	v, ok := given[casesKey]
 	if !ok {
 		return nil
 	}
@@ -120,6 +129,20 @@ func (p *caseParser) cases(root value) []Case {
 		out = append(out, c)
 	}
 	return out
+}
+
+// isPolicy recognises what is given for a file of cases by mistake.
+func (p *caseParser) isPolicy(root value) bool {
+	content := resolve(root.node).Content
+	for i := 0; i < len(content) && kindOf(root.node) == isMap; i += 2 {
+		switch resolve(content[i]).Value {
+		case casesKey:
+			return false
+		case File.String(), Process.String():
+			return true
+		}
+	}
+	return false
 }
 
 func (p *caseParser) one(v value) Case {
@@ -204,6 +227,9 @@ func (p *caseParser) actor(given map[string]value, c *Case) {
 	}
 	if name, ok := given["userName"]; ok {
 		c.UserName = p.someText(name)
+		if c.Container.Unknown {
+			p.warn(name.at, name.key, "nobody knows the names of users in an unknown container, so this says nothing", "remove it")
+		}
 	}
 	if leader, ok := given["sessionLeader"]; ok {
 		c.SessionLeader = p.path(leader)
@@ -230,20 +256,23 @@ func (p *caseParser) path(v value) string {
 }
 
 func (p *caseParser) mounted(v value, c *Case) {
-	s, ok := p.text(v)
-	if !ok {
+	const remedy = `write volume for a file on a mounted volume, file for a file that is mounted itself, or remove the key`
+	if kindOf(v.node) != isText {
+		p.wrongKind(v, isText, remedy)
 		return
 	}
-	switch s {
+	switch s := resolve(v.node).Value; s {
 	case "volume":
 		c.OnVolume = true
 	case "file":
 		c.OnVolume, c.OnVolumeFile = true, true
 	default:
-		p.fault(v.node, v.key, quote(s)+" is not a kind of mount",
-			`write volume for a file on a mounted volume, file for a file that is mounted itself, or remove the key`)
+		p.fault(v.node, v.key, quote(s)+" is not a kind of mount", remedy)
 	}
 }
+
+// imageID is an image without a name. CRI-O leaves the algorithm out.
+var imageID = regexp.MustCompile(`^(?:sha256:)?[0-9a-f]{64}$`)
 
 func (p *caseParser) surroundings(v value) Surroundings {
 	if kindOf(v.node) == isText && resolve(v.node).Value == "unknown" {
@@ -258,6 +287,11 @@ func (p *caseParser) surroundings(v value) Surroundings {
 	for key, text := range texts {
 		if is, ok := given[key]; ok {
 			*text = p.someText(is)
+		}
+	}
+	if is, ok := given["image"]; ok && s.Image != "" && !imageID.MatchString(s.Image) {
+		if _, err := imageref.ParseNormalizedNamed(s.Image); err != nil {
+			p.warn(is.node, is.key, quote(s.Image)+" does not have the form of an image's name", "write it as in nginx:1.27 or registry.example.org/shop/web:1")
 		}
 	}
 	if labels, ok := given["labels"]; ok {

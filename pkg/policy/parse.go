@@ -132,6 +132,10 @@ func (p *parser) policy(root value, sections *[len(Types)]section) {
 	if !ok {
 		return
 	}
+	if what := mistaken(entries); what != "" {
+		p.fault(root.at, "", "this is "+what+", and no policy", p.language.shape)
+		return
+	}
 	if flat(entries) {
 		p.generation0(root, entries, sections)
 		return
@@ -155,6 +159,20 @@ func (p *parser) policy(root value, sections *[len(Types)]section) {
 	if !present {
 		p.fault(root.at, "", `neither "file" nor "process" is present`, p.language.shape)
 	}
+}
+
+// mistaken recognises texts that are given for a policy by mistake.
+func mistaken(entries []entry) string {
+	has := func(key string) bool {
+		return slices.ContainsFunc(entries, func(e entry) bool { return e.name == key })
+	}
+	switch {
+	case has("apiVersion") && has("kind"):
+		return "an object of Kubernetes"
+	case len(entries) == 1 && has(casesKey):
+		return "a file of cases"
+	}
+	return ""
 }
 
 func (p *parser) unknownRoot(e entry) {
