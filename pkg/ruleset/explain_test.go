@@ -124,6 +124,44 @@ func TestCovers(t *testing.T) {
 	require.Greater(t, matched, 300)
 }
 
+// TestStrangers holds the claim that two selectors never match the same against the compiled tables, as TestCovers does.
+func TestStrangers(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	images, names := []string{"r.io/a/x", "r.io/a/y", "r.io/*", "*/x", "r.io/a/x*"}, []string{"x", "y", "x*", "*y"}
+	claims, keys := 0, map[string]bool{}
+	for range 20000 {
+		a, b := randomSelector(rnd), randomSelector(rnd)
+		if rnd.IntN(2) == 0 {
+			a.ContainerImageFullName = some(rnd, images)
+		}
+		b.ContainerImageName = some(rnd, names)
+		key := strangers(policy.File, &a, &b)
+		require.Equal(t, key == "", strangers(policy.File, &b, &a) == "")
+		if key == "" {
+			continue
+		}
+		claims++
+		keys[key] = true
+		a.Name, b.Name = "a", "b"
+		r, err := Compile(&policy.Policy{File: &policy.Section{
+			Selectors: []policy.Selector{a, b}, Responses: []policy.Response{{Match: []string{"a"}, Exclude: []string{"b"}, Actions: policy.Log}},
+		}})
+		require.NoError(t, err)
+		require.NotEmpty(t, r.idle(), "%+v\n%+v", a, b)
+		for range 60 {
+			q := randomQuery(rnd, r)
+			both := r.Tables[policy.File].considered(q) & q.PathMay & q.ContainerMay
+			for _, image := range []string{"r.io/a/x", "r.io/a/y", "r.io/x", "q.io/y", "x", "r.io/a/xy", "r.io/a/x/y"} {
+				scope := r.Scope(container.Container{Image: container.Image{Repository: image}}, Cluster{})[policy.File]
+				require.NotEqual(t, uint64(3), r.Tables[policy.File].considered(q)&q.PathMay&scope, "%s: %s\n%+v\n%+v", key, image, a, b)
+			}
+			require.NotEqual(t, uint64(3), both, "%s\n%+v\n%+v", key, a, b)
+		}
+	}
+	require.Greater(t, claims, 300)
+	require.Equal(t, map[string]bool{"operation": true, "targetFilePath": true, "kubernetesPodName": true, "containerImageName": true}, keys)
+}
+
 var (
 	worldPaths = []string{
 		"/**", "/*", "/a", "/a/*", "/a/**", "/a/b", "/a/b/**", "/ab", "/a/*/c", "/**/b", "/**/*", "/a*", "/*/b", "/a/**/c", "/**/**/b", "/*b",

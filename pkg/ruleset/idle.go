@@ -110,9 +110,9 @@ func (r *Ruleset) idleResponse(t policy.Type, response int) []string {
 		lines = append(lines, r.exemptPaths(t, key, m, response)...)
 	}
 	if all {
-		lines = append(lines, key+": never fires at all")
+		return append(lines, key+": never fires at all")
 	}
-	return lines
+	return append(lines, r.idleExcludes(t, response)...)
 }
 
 // exempt says which exclude holds back all that a selector matches.
