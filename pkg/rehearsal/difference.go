@@ -82,11 +82,14 @@ type objection struct {
 	why string
 }
 
+// unmet is followed by the conditions.
+const unmet = "the container does not meet its "
+
 func (s *scene) objections() []objection {
 	t, op := s.table, s.c.Operation
 	list := []objection{
 		{^t.Operations[op], "its operation is not " + s.c.Type.OperationName(op)},
-		{^s.containerMay, "its conditions on the container do not hold"},
+		{^s.containerMay, unmet},
 		{^s.path, fmt.Sprintf("no path of it matches %s", s.c.Path)},
 		{^s.name, "it has another processName"},
 		{^s.session, "it asks for another sessionLeaderInteractive"},
@@ -115,7 +118,11 @@ func orNone(s string) string {
 func (s *scene) absence(name string) string {
 	var reasons []string
 	for _, o := range s.objections() {
-		if o.by&s.bit(name) != 0 {
+		switch {
+		case o.by&s.bit(name) == 0:
+		case o.why == unmet:
+			reasons = append(reasons, unmet+strings.Join(s.onContainer(name), " and "))
+		default:
 			reasons = append(reasons, o.why)
 		}
 	}
@@ -123,6 +130,19 @@ func (s *scene) absence(name string) string {
 		reasons = []string{"it matches, but no response with it in match fired"}
 	}
 	return fmt.Sprintf("selector %s: %s", name, strings.Join(reasons, "; "))
+}
+
+// onContainer are the keys of a selector's conditions on the container.
+func (s *scene) onContainer(name string) []string {
+	selectors := s.rules.Selectors(s.c.Type)
+	i := slices.IndexFunc(selectors, func(sel policy.Selector) bool { return sel.Name == name })
+	var keys []string
+	for _, c := range selectors[i].Conditions() {
+		if strings.HasPrefix(c.Key, "container") || strings.HasPrefix(c.Key, "kubernetes") {
+			keys = append(keys, c.Key)
+		}
+	}
+	return keys
 }
 
 // responses says what became of each response of which a selector matches.

@@ -128,7 +128,7 @@ func TestDifferences(t *testing.T) {
 			"container: {image: httpd}, operation: modifyFile, path: /var/a", "{actions: [alert, block]}", "{actions: []}",
 			[]string{
 				"actions: want alert|block, got none",
-				"selector pages: its conditions on the container do not hold; no path of it matches /var/a",
+				"selector pages: the container does not meet its containerImageName; no path of it matches /var/a",
 				"selector hosts: no path of it matches /var/a",
 			},
 		},
@@ -183,7 +183,7 @@ func TestDifferences(t *testing.T) {
 		},
 		{
 			"operation: deleteFile, path: /tmp/x", "{actions: [log, block]}", "{actions: []}",
-			[]string{"actions: want log|block, got none", "selector pages: its conditions on the container do not hold; no path of it matches /tmp/x"},
+			[]string{"actions: want log|block, got none", "selector pages: the container does not meet its containerImageName; no path of it matches /tmp/x"},
 		},
 		{
 			"operation: openFile, path: /etc/shadow", "{actions: [block]}", "{actions: []}",
