@@ -125,11 +125,7 @@ func strangeCharacter(text []byte) (line, column int, problem, remedy string) {
 
 // yamlCharacter is the production c-printable of YAML, as the parser reads it.
 func yamlCharacter(r rune) bool {
-	switch {
-	case r == '\t', r == '\n', r == '\r', r == 0x85:
-		return true
-	}
-	return r >= 0x20 && r <= 0x7E || r >= 0xA0 && r <= 0xFFFD || r >= 0x10000
+	return r == '\t' || r == '\n' || r == '\r' || r == 0x85 || r >= 0x20 && r <= 0x7E || r >= 0xA0 && r <= 0xFFFD || r >= 0x10000
 }
 
 var yamlPosition = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
