@@ -149,7 +149,7 @@ func TestPolicySignal(t *testing.T) {
 		require.Eventually(t, func() bool {
 			w, err := os.OpenFile(fifo, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 			if err == nil {
-				t.Cleanup(func() { w.Close() })
+				t.Cleanup(func() { _ = w.Close() })
 			}
 			return err == nil
 		}, time.Minute, time.Millisecond)
