@@ -95,7 +95,7 @@ Conditions of every selector (a selector has a name and at least one):
   kubernetesPodLabel      app:web; app:* asks for the key alone
                           In all of these * stands for any text: web-*
 
-of file selectors:
+of file selectors, which cannot ask who acts:
 
   targetFilePath          /etc/passwd: this file; /etc/*: all directly in /etc;
                           /etc/**: all below it; /etc/*.d/**, /**/*.conf. block
@@ -113,11 +113,12 @@ of process selectors:
   sessionLeaderExecutable, sessionLeaderName   the same of the session's leader
   sessionLeaderInteractive: true   only where the session has a terminal
 
-Paths are as the container sees them. createExecutable and modifyExecutable are
-about files with execute permission, and about giving it; createFile and
-modifyFile are about all other files, deleteFile is about both. At most 64
-selectors and 64 responses each for file and process. What of this Kibana's form
-does not know, validate --official tells.`
+Paths are as the container sees them, links resolved: sh may be dash or busybox.
+createExecutable and modifyExecutable are about files with execute permission,
+and about giving it; createFile and modifyFile are about all other files,
+deleteFile is about both. At most 64 selectors and 64 responses each for file
+and process. What of this Kibana's form does not know, validate --official
+tells.`
 
 const casesGuide = `Try operations on a policy and compare what it does with what you expect.
 
