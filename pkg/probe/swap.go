@@ -154,6 +154,7 @@ func Encode(rs *ruleset.Ruleset, revision uint32, memory []byte) {
 	out := (*bpfPolicy)(unsafe.Pointer(&memory[0]))
 	out.Revision = revision
 	out.Slot = revision & 1
+	out.FailClosed = flag(rs.FailClosed, 1)
 	for i := range rs.Tables {
 		from, to := &rs.Tables[i], &out.Tables[i]
 		to.PathStarts, to.NameStart = from.PathStarts, from.NameStart

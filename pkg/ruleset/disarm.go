@@ -18,11 +18,22 @@ func (r *Ruleset) Disarm() *Ruleset {
 	return &disarmed
 }
 
+// FailingClosed returns the same rules with FailClosed.
+func (r *Ruleset) FailingClosed() *Ruleset {
+	closed := *r
+	closed.FailClosed = true
+	return &closed
+}
+
 // Withheld are the disarmed responses that would have refused an operation in a
 // container that the kernel did not know: those that refuse whatever the
-// container turns out to be. may are the selectors that match but for its
-// conditions.
+// container turns out to be, or if it fails closed, may. may are the selectors
+// that match but for its conditions.
 func (r *Ruleset) Withheld(t policy.Type, may uint64) uint64 {
 	table := &r.Tables[t]
-	return table.fired(may&table.ContainerFree, may) & table.Disarmed
+	match, exclude := may&table.ContainerFree, may
+	if r.FailClosed {
+		match, exclude = exclude, match
+	}
+	return table.fired(match, exclude) & table.Disarmed
 }

@@ -29,16 +29,18 @@ func TestDisarm(t *testing.T) {
 // armed rules refuse there.
 func TestWithheldIsWhatArmedRulesRefuse(t *testing.T) {
 	armed := testTable(t)
-	disarmed := armed.Disarm()
+	disarmed := map[bool]*Ruleset{false: armed.Disarm(), true: armed.FailingClosed().Disarm()}
 	random := rand.New(rand.NewPCG(1, 2))
 	table, some := &armed.Tables[policy.File], false
 	for range 5000 {
 		path := random.Uint64()
 		for op := policy.Operation(0); op <= policy.OpenFile; op++ {
 			q := Query{Operation: op, ContainerMust: table.ContainerFree, ContainerMay: all, PathMust: path, PathMay: path}
-			want := armed.Decide(policy.File, q).Block
-			some = some || want != 0
-			require.Equal(t, want, disarmed.Withheld(policy.File, table.considered(q)&path))
+			for _, q.FailClosed = range []bool{false, true} {
+				want := armed.Decide(policy.File, q).Block
+				some = some || want != 0
+				require.Equal(t, want, disarmed[q.FailClosed].Withheld(policy.File, table.considered(q)&path))
+			}
 		}
 	}
 	require.True(t, some)

@@ -68,6 +68,8 @@ type Ruleset struct {
 	Accept []uint64
 	// Cells is the packed automaton. Index 0 is no state. Past its end the kernel's array is zero.
 	Cells []uint32
+	// FailClosed blocks in a container that is not known whatever would be blocked in any.
+	FailClosed bool
 
 	// selectors keeps what the kernel never sees, the conditions on containers.
 	selectors [len(policy.Types)][]policy.Selector
