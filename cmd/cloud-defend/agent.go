@@ -113,6 +113,7 @@ func openKernel(log *slog.Logger) opener {
 			Agent:     agent,
 			Namespace: namespace,
 			Output:    out,
+			HostIP:    v.HostIP,
 			Folding:   v.Folding,
 			Log:       log,
 			Proc:      v.Proc,

@@ -54,23 +54,25 @@ func (m *managed) look(now time.Time) bool {
 	return changed
 }
 
-// disarms reports whether nothing is to be refused.
-func (m *managed) disarms(now time.Time) bool { return !m.values.Enforce || m.brake.disarms(now) }
+// wantedStance is how rules are to be in force now.
+func (m *managed) wantedStance(now time.Time) stance {
+	return stance{disarmed: !m.values.Enforce || m.brake.disarms(now), failClosed: m.values.FailClosed}
+}
 
-// rearm gives the kernel the rules in force once more, with what they block or
-// without. What does not succeed is tried again at the next look.
+// rearm gives the kernel the rules in force once more, if they are to be so in
+// another way. What does not succeed is tried again at the next look.
 func (m *managed) rearm(now time.Time) bool {
 	p := m.enforced()
 	if m.running == nil || p.input == nil {
 		return false
 	}
-	changed := m.disarms(now) != m.disarmed
+	changed := m.wantedStance(now) != m.stance
 	if changed {
 		if err := m.applyRules(p.input, p.rules, now); err != nil {
 			m.log.Error("the brake has no effect yet", "error", err)
 			return false
 		}
-		m.log.Warn("enforcement changed", "disarmed", m.disarmed)
+		m.log.Warn("enforcement changed", "disarmed", m.stance.disarmed, "fail_closed", m.stance.failClosed)
 	}
 	if m.lock != nil {
 		m.logError("who gave the order does not hear of it", m.lock.Obey(m.brake.order))

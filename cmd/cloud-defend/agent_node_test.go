@@ -146,6 +146,22 @@ func TestManagedEnforceSetting(t *testing.T) {
 	require.Eventually(t, func() bool { is, _ := s.kernel.blocks(); return is }, patience, time.Millisecond)
 }
 
+// fail_closed takes effect at once, with any policy that is in force.
+func TestManagedFailClosedSetting(t *testing.T) {
+	m := tellTo(t)
+	closed := func() bool { return m.kernel.applied[len(m.kernel.applied)-1].FailClosed }
+	m.apply(unit.Wanted{Sequence: 1, Input: inputFrom(good, nil)})
+	require.False(t, closed())
+	on := inputFrom("nonsense", nil)
+	on.Settings = map[string]any{"fail_closed": true}
+	m.apply(unit.Wanted{Sequence: 2, Input: on})
+	require.True(t, m.look(time.Now()))
+	require.True(t, closed())
+	require.False(t, m.look(time.Now()), "nothing else to do")
+	m.apply(unit.Wanted{Sequence: 3, Input: inputFrom(good, nil)})
+	require.False(t, closed())
+}
+
 func TestManagedFoldingSetting(t *testing.T) {
 	m := tellTo(t)
 	in := inputFrom(good, nil)

@@ -59,7 +59,7 @@ type managed struct {
 	notices  notices
 	exposed  exposed
 	brake    *brake
-	disarmed bool // what runs refuses nothing
+	stance   stance // of what runs
 
 	lock *node.Lock // while we may enforce
 	held bool       // another process has it
@@ -255,11 +255,11 @@ func (m *managed) enforce(in *unit.Input, rules *ruleset.Ruleset) []unit.Reason 
 // applyRules puts rules into the kernel, with what they block unless somebody
 // disarmed the node.
 func (m *managed) applyRules(in *unit.Input, rules *ruleset.Ruleset, now time.Time) error {
-	disarms := m.disarms(now)
-	if _, err := m.running.Apply(under(rules, disarms), originOf(in)); err != nil {
+	wanted := m.wantedStance(now)
+	if _, err := m.running.Apply(wanted.of(rules), originOf(in)); err != nil {
 		return err
 	}
-	m.disarmed = disarms
+	m.stance = wanted
 	return nil
 }
 

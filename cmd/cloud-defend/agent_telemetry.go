@@ -91,6 +91,9 @@ func (m *managed) identify(in *unit.Input) {
 	}
 	facts, err := host.Read(host.Options{})
 	m.logError("heartbeats do not say of which host they are", err)
+	if !m.opened.HostIP {
+		facts = facts.WithoutAddresses()
+	}
 	n.builder, n.agent, n.namespace = ecs.NewBuilder(ecs.Static{Host: facts, Agent: agent, Namespace: namespace}), agent, namespace
 }
 
@@ -105,7 +108,7 @@ func (m *managed) heartbeat() ecs.Heartbeat {
 	for _, t := range p.rules.Tables {
 		h.BlockActionEnabled = h.BlockActionEnabled || t.Block != 0
 	}
-	if !m.disarmed {
+	if !m.stance.disarmed {
 		h.Enforcement = m.status().Probe.Mode.String()
 	}
 	return h

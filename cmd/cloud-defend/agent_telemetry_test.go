@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/elastic/elastic-agent-client/v7/pkg/proto"
 
+	"github.com/elastic/cloud-defend/pkg/host"
 	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/queue"
 	"github.com/elastic/cloud-defend/pkg/unit"
@@ -114,6 +116,23 @@ func TestHeartbeats(t *testing.T) {
 	require.Equal(t, inForce, m.at(t, start.Add(3*time.Hour)), "it is enabled again")
 	require.Equal(t, "period: 1s is not a duration of 10s or more, so it is 30m0s", m.report().Input.Streams[unit.Heartbeat])
 	require.Empty(t, m.at(t, start.Add(3*time.Hour+time.Minute)))
+}
+
+// Whoever does not want the node's addresses in documents has none in these.
+func TestHostIPSetting(t *testing.T) {
+	facts, err := host.Read(host.Options{})
+	require.NoError(t, err)
+	for setting, want := range map[bool]bool{true: len(facts.IPs) > 0, false: false} {
+		m := tellTo(t)
+		in := inputFrom(good, map[string]any{unit.Heartbeat: "30m"})
+		in.Settings = map[string]any{"host.ip": setting}
+		m.apply(unit.Wanted{Sequence: 1, Input: in})
+		m.tell(time.Now())
+		require.Len(t, m.docs, 1)
+		require.Equal(t, want, bytes.Contains(m.docs[0].JSON, []byte(`"ip":`)), setting)
+		require.Equal(t, setting, m.kernel.hostIP, "the pipeline's documents")
+		m.stop() // the node's lock
+	}
 }
 
 func TestMetricsDocuments(t *testing.T) {

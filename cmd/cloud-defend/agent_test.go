@@ -83,6 +83,7 @@ type kernel struct {
 	out     *sink
 	died    chan error
 	folds   bool
+	hostIP  bool
 
 	namespace string
 }
@@ -98,7 +99,7 @@ func (k *kernel) open(_ ecs.Agent, namespace string, v settings.Values, out *sin
 		return nil, k.refuses
 	}
 	k.opened++
-	k.out, k.namespace, k.folds = out, namespace, v.Folding
+	k.out, k.namespace, k.folds, k.hostIP = out, namespace, v.Folding, v.HostIP
 	return k, nil
 }
 

@@ -82,10 +82,19 @@ func (b *brake) tell(id string) error {
 	return nil
 }
 
-// under is what the kernel gets of rules.
-func under(rules *ruleset.Ruleset, disarmed bool) *ruleset.Ruleset {
-	if disarmed {
-		return rules.Disarm()
+// stance is how rules are put in force.
+type stance struct {
+	disarmed   bool // nothing is refused
+	failClosed bool
+}
+
+// of is what the kernel gets of rules.
+func (s stance) of(rules *ruleset.Ruleset) *ruleset.Ruleset {
+	if s.failClosed {
+		rules = rules.FailingClosed()
+	}
+	if s.disarmed {
+		rules = rules.Disarm()
 	}
 	return rules
 }

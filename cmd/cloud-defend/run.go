@@ -104,6 +104,7 @@ func run(ctx context.Context, f runFlags) error {
 	p, err := pipeline.Open(pipeline.Config{
 		Agent:    ecs.Agent{Version: release()},
 		Output:   out,
+		HostIP:   f.settings.HostIP,
 		Folding:  f.settings.Folding,
 		Log:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Proc:     f.settings.Proc,
@@ -117,7 +118,7 @@ func run(ctx context.Context, f runFlags) error {
 		say("took over what another process left: since then %d operations were refused, %d records lost",
 			a.Since.Refused, a.Since.LostAlerts+a.Since.LostEvents)
 	}
-	w := watcher{pipeline: p, path: f.policy, text: text, brake: brake, lock: lock, enforce: f.settings.Enforce}
+	w := watcher{pipeline: p, path: f.policy, text: text, brake: brake, lock: lock, enforce: f.settings.Enforce, failClosed: f.settings.FailClosed}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	done := make(chan error, 1)
@@ -240,17 +241,18 @@ type watcher struct {
 	text     []byte // what was read last, good or bad
 	revision uint32
 
-	brake    *brake
-	lock     *node.Lock
-	enforce  bool             // the setting
-	rules    *ruleset.Ruleset // those of the last policy that is in force
-	disarmed bool             // they refuse nothing
+	brake      *brake
+	lock       *node.Lock
+	enforce    bool             // the setting
+	failClosed bool             // the setting
+	rules      *ruleset.Ruleset // those of the last policy that is in force
+	disarmed   bool             // they refuse nothing
 }
 
 // apply puts a ruleset in force and says so.
 func (w *watcher) apply(rs *ruleset.Ruleset) error {
 	disarmed := !w.enforce || w.brake.disarms(time.Now())
-	revision, err := w.pipeline.Apply(under(rs, disarmed), pipeline.Origin{})
+	revision, err := w.pipeline.Apply(stance{disarmed, w.failClosed}.of(rs), pipeline.Origin{})
 	if err != nil {
 		return err
 	}

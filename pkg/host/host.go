@@ -47,6 +47,12 @@ type Facts struct {
 	MACs []string
 }
 
+// WithoutAddresses are the facts without what a network is made of.
+func (f Facts) WithoutAddresses() Facts {
+	f.IPs, f.MACs = nil, nil
+	return f
+}
+
 // OS is the operating system of the node (host.os).
 type OS struct {
 	Type     string // linux

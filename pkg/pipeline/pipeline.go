@@ -47,6 +47,8 @@ type Config struct {
 	Namespace string
 	Output    output.Output
 	Log       *slog.Logger
+	// HostIP puts the node's addresses into documents.
+	HostIP bool
 	// Folding makes one document of many identical refusals.
 	Folding bool
 	// Proc and Cgroup are the host's mounts of these file systems.
@@ -101,6 +103,9 @@ func Open(cfg Config) (*Pipeline, error) {
 	facts, err := host.Read(host.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("read the host's facts: %w", err)
+	}
+	if !cfg.HostIP {
+		facts = facts.WithoutAddresses()
 	}
 	own := container.Own(hierarchy)
 	pr, err := probe.Open(probe.Options{

@@ -83,8 +83,9 @@ var table = []Setting{
 	},
 	{
 		Key: "host.ip", Default: "true", Env: "ELASTIC_NETINFO",
-		Doc:   "Put the node's addresses into host.ip and host.mac.",
-		field: func(v *Values) any { return &v.HostIP },
+		Doc:    "Put the node's addresses into host.ip and host.mac.",
+		Reader: "cmd/cloud-defend/agent_telemetry.go",
+		field:  func(v *Values) any { return &v.HostIP },
 	},
 	{
 		Key: "enforce", Default: "true", Live: true,
@@ -94,8 +95,9 @@ var table = []Setting{
 	},
 	{
 		Key: "fail_closed", Default: "false", Live: true,
-		Doc:   "Refuse in a container whose image and labels are not known yet whatever the policy would refuse in any container.",
-		field: func(v *Values) any { return &v.FailClosed },
+		Reader: "cmd/cloud-defend/agent_node.go",
+		Doc:    "Refuse in a container whose image and labels are not known yet whatever the policy would refuse in any container.",
+		field:  func(v *Values) any { return &v.FailClosed },
 	},
 	{
 		Key: "survival", Default: "true",
