@@ -14,7 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +27,7 @@ import (
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/output"
 	"github.com/elastic/cloud-defend/pkg/queue"
+	"github.com/elastic/cloud-defend/pkg/unit"
 	"github.com/elastic/cloud-defend/testing/agent"
 	stub "github.com/elastic/cloud-defend/testing/shipper"
 )
@@ -52,18 +53,10 @@ func (b *books) create(a api.Action, _ []byte) int {
 	return http.StatusCreated
 }
 
-// len counts the documents of a load, which have numbers for ids; heartbeats
-// have others.
 func (b *books) len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := 0
-	for id := range b.stored {
-		if _, err := strconv.Atoi(id); err == nil {
-			n++
-		}
-	}
-	return n
+	return len(b.stored)
 }
 
 // recording is a cluster with its books.
@@ -73,6 +66,17 @@ func recording(t *testing.T) (*books, agent.Unit) {
 	server := httptest.NewServer(api.NewDeterministicAPIHandler(name("u"), "c", nil, time.Now().Add(time.Hour), 0, 0, b.create))
 	t.Cleanup(server.Close)
 	return b, outputOf(t, map[string]any{"type": "elasticsearch", "hosts": []any{server.URL}, "preset": "latency"})
+}
+
+// logging is an input with the streams that these tests count: the component's
+// own documents come with time.
+func logging(t *testing.T) agent.Unit {
+	t.Helper()
+	u := wanted(t, "in", 1, good, nil)
+	u.Config.Streams = slices.DeleteFunc(u.Config.Streams, func(s *proto.Stream) bool {
+		return s.GetDataStream().GetDataset() != unit.Alerts && s.GetDataStream().GetDataset() != unit.File
+	})
+	return u
 }
 
 // load writes documents until it is stopped.
@@ -144,7 +148,7 @@ func TestManagedShipper(t *testing.T) {
 	shipping := outputOf(t, map[string]any{"type": "shipper", "server": socket, "ssl": map[string]any{"certificate_authorities": []any{}}, "backoff": map[string]any{"init": "10ms", "max": "50ms"}})
 
 	s := serve(t)
-	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 1, good, nil), sending: firstUnit})
+	s.want(map[agent.Key]agent.Unit{input: logging(t), sending: firstUnit})
 	s.await(input, proto.State_HEALTHY, "Revision 1")
 	pushing := s.load()
 	require.Eventually(t, func() bool { return first.len() > 500 }, patience, time.Millisecond)
@@ -197,7 +201,7 @@ func TestManagedEndsUnderLoad(t *testing.T) {
 	t.Cleanup(silent.Close)
 	s := serveFrom(t, dir)
 	s.want(map[agent.Key]agent.Unit{
-		input:   wanted(t, "in", 1, good, nil),
+		input:   logging(t),
 		sending: outputOf(t, map[string]any{"type": "elasticsearch", "hosts": []any{silent.URL}, "preset": "latency"}),
 	})
 	s.await(input, proto.State_HEALTHY, "Revision 1")
@@ -210,9 +214,9 @@ func TestManagedEndsUnderLoad(t *testing.T) {
 	before := s.m.delivery.queue.Stats()
 	require.Zero(t, before.Lost())
 
-	found, unit := recording(t)
+	found, es := recording(t)
 	again := serveFrom(t, dir)
-	again.want(map[agent.Key]agent.Unit{sending: unit})
+	again.want(map[agent.Key]agent.Unit{sending: es})
 	again.await(sending, proto.State_HEALTHY, "Sending to elasticsearch. Delivering")
 	again.settled(n)
 	require.Equal(t, n, found.len())
@@ -222,9 +226,9 @@ func TestManagedEndsUnderLoad(t *testing.T) {
 // Where nothing can be written documents are delivered from memory, and the
 // state says so.
 func TestManagedWithoutADisk(t *testing.T) {
-	found, unit := recording(t)
+	found, es := recording(t)
 	s := serveFrom(t, "/proc/self/nowhere")
-	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 1, good, nil), sending: unit})
+	s.want(map[agent.Key]agent.Unit{input: logging(t), sending: es})
 	s.await(input, proto.State_HEALTHY, "Revision 1")
 	s.await(sending, proto.State_DEGRADED, "Sending to elasticsearch. Documents are kept in memory alone: ", "; make the agent's data folder writable")
 	pushing := s.load()
