@@ -24,9 +24,13 @@ var permitted = []struct {
 	{"MPL-2.0", regexp.MustCompile(`Mozilla Public License,? [Vv]ersion 2\.0`)},
 }
 
-// elastic begins the licence of Elastic's client for the control protocol of
-// Elastic Agent. It names other licences that it does not grant.
-const elastic = "ELASTIC LICENSE AGREEMENT"
+// elastic begins the licences of Elastic's clients for the control protocol of
+// Elastic Agent and for its shipper. The first names other licences that it does
+// not grant.
+var elastic = map[string]string{
+	"ELASTIC LICENSE AGREEMENT": "LicenseRef-Elastic-License-1.0",
+	"Elastic License 2.0":       "Elastic-2.0",
+}
 
 var (
 	bsd      = regexp.MustCompile(`Redistribution and use in source and binary forms`)
@@ -37,8 +41,10 @@ var (
 // text that it does not know or that asks for more than we can give.
 func classify(content string) ([]string, error) {
 	line := strings.Join(strings.Fields(content), " ")
-	if strings.HasPrefix(line, elastic) {
-		return []string{"LicenseRef-Elastic-License-1.0"}, nil
+	for beginning, kind := range elastic {
+		if strings.HasPrefix(line, beginning) {
+			return []string{kind}, nil
+		}
 	}
 	if copyleft.MatchString(line) {
 		return nil, errors.New("holds a licence that we cannot link: GPL")

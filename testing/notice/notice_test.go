@@ -29,6 +29,7 @@ func TestClassify(t *testing.T) {
 		mit + bsd2:                               {"MIT", "BSD-2-Clause"},
 		"Mozilla Public License Version 2.0":     {"MPL-2.0"},
 		"ELASTIC LICENSE AGREEMENT\n\n" + apache: {"LicenseRef-Elastic-License-1.0"},
+		"Elastic License 2.0\n\nURL: x":          {"Elastic-2.0"},
 	} {
 		got, err := classify(content)
 		require.NoError(t, err)
