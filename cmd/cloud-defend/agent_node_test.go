@@ -203,14 +203,14 @@ func TestOrderDocuments(t *testing.T) {
 	require.Equal(t, []string{off}, told(start), "it is offered again")
 	require.Empty(t, told(start.Add(time.Minute)))
 
-	m.brake = openBrake(folder.Path(), m.brake.memory) // another run
+	m.brake = openBrake(os.Getenv("CLOUD_DEFEND_HOST_STATE"), m.brake.memory) // another run
 	require.Empty(t, told(start.Add(time.Minute)))
 	over := "Enforcement was turned on by cloud-defend: the time was over for which it was off"
 	require.Equal(t, []string{over}, told(start.Add(time.Hour)))
 	require.Empty(t, told(start.Add(2*time.Hour)))
 
 	require.NoError(t, folder.Give(node.Order{Disarm: true, At: start.Add(3 * time.Hour), Until: start.Add(4 * time.Hour), Reason: "r"}))
-	m.brake = openBrake(folder.Path(), m.brake.memory)
+	m.brake = openBrake(os.Getenv("CLOUD_DEFEND_HOST_STATE"), m.brake.memory)
 	require.Equal(t, []string{"Enforcement was turned off by user 0 until 2026-11-20 07:00:00 UTC: r", over}, told(start.Add(5*time.Hour)), "both while nobody looked")
 	require.NoError(t, folder.Give(node.Order{At: start.Add(6 * time.Hour), Reason: "done", User: "jane"}))
 	require.Equal(t, []string{"Enforcement was turned on by jane: done"}, told(start.Add(6*time.Hour)))

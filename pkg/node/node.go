@@ -61,9 +61,6 @@ func isBPF(path string) bool {
 	return unix.Statfs(path, &fsys) == nil && fsys.Type == unix.BPF_FS_MAGIC
 }
 
-// Path is where the folder is.
-func (f *Folder) Path() string { return f.path }
-
 // entryMax is the longest target of a link: a page without its zero byte.
 const entryMax = 4095
 

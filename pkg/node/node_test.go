@@ -48,12 +48,12 @@ func open(t *testing.T) *Folder {
 
 func TestOpen(t *testing.T) {
 	f := open(t)
-	_, err := Open(f.Path())
+	_, err := Open(f.path)
 	require.NoError(t, err, "it is there already")
 
-	require.NoError(t, os.Chmod(f.Path(), 0o770))
-	_, err = Open(f.Path())
-	require.EqualError(t, err, "the node's folder "+f.Path()+" is not a folder that only this user can write to: remove it")
+	require.NoError(t, os.Chmod(f.path, 0o770))
+	_, err = Open(f.path)
+	require.EqualError(t, err, "the node's folder "+f.path+" is not a folder that only this user can write to: remove it")
 	link := filepath.Join(t.TempDir(), "link")
 	require.NoError(t, os.Symlink(t.TempDir(), link))
 	_, err = Open(link)
@@ -70,7 +70,7 @@ func TestLockBetweenProcesses(t *testing.T) {
 	require.Nil(t, nobody)
 
 	other := exec.CommandContext(t.Context(), os.Args[0])
-	other.Env = append(os.Environ(), "NODE_TEST_LOCK="+f.Path())
+	other.Env = append(os.Environ(), "NODE_TEST_LOCK="+f.path)
 	stdin, err := other.StdinPipe()
 	require.NoError(t, err)
 	defer stdin.Close()
@@ -160,10 +160,10 @@ func TestOrders(t *testing.T) {
 	require.NotEqual(t, o.ID(), armed.ID())
 
 	require.ErrorContains(t, f.Give(Order{Reason: strings.Repeat("x", entryMax)}), "more than the 4095 that fit")
-	require.NoError(t, os.Remove(filepath.Join(f.Path(), brakeEntry)))
-	require.NoError(t, os.Symlink("{", filepath.Join(f.Path(), brakeEntry)))
+	require.NoError(t, os.Remove(filepath.Join(f.path, brakeEntry)))
+	require.NoError(t, os.Symlink("{", filepath.Join(f.path, brakeEntry)))
 	_, err = f.Order()
-	require.ErrorContains(t, err, "read the node's brake: "+filepath.Join(f.Path(), brakeEntry))
+	require.ErrorContains(t, err, "read the node's brake: "+filepath.Join(f.path, brakeEntry))
 }
 
 // Whoever gave an order sees when it is carried out.
@@ -177,7 +177,7 @@ func TestObey(t *testing.T) {
 	who, err := f.Enforcer()
 	require.NoError(t, err)
 	require.Equal(t, o.ID(), who.Obeys)
-	require.NoError(t, os.RemoveAll(f.Path()))
+	require.NoError(t, os.RemoveAll(f.path))
 	require.NoError(t, l.Obey(&o), "nothing new to tell")
 	require.ErrorContains(t, l.Obey(nil), "tell that an order was carried out: ")
 }
