@@ -245,10 +245,12 @@ func mapID(m *ebpf.Map) uint32 {
 // setAside makes room for a new folder of our layout. What is in it stays
 // attached.
 func (p *pins) setAside() error {
-	if err := removeLayout(p.dir + setAside); err != nil {
-		return err
+	for n := 1; ; n++ {
+		to := fmt.Sprint(p.dir, setAside, n)
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			return os.Rename(p.dir, to)
+		}
 	}
-	return os.Rename(p.dir, p.dir+setAside)
 }
 
 // others lists the folders of layouts that are not our own.
