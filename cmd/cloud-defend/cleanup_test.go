@@ -30,7 +30,7 @@ func TestCleanupTakesNoArguments(t *testing.T) {
 
 // The verb refuses while a process enforces, then says what it removes.
 func TestKernelCleanupVerb(t *testing.T) {
-	kerneltest.Require(t)
+	kerneltest.Require(t, kerneltest.OnceWithout)
 	p, err := probe.Open(probe.Options{TestDirs: []string{"/tmp"}, Survival: probe.Survival{Dir: survivalDir}})
 	require.NoError(t, err)
 	t.Cleanup(p.Close)

@@ -211,7 +211,7 @@ func TestDisagreement(t *testing.T) {
 
 // TestKernelPolicyTest judges the guide's cases by the programs themselves.
 func TestKernelPolicyTest(t *testing.T) {
-	kerneltest.Require(t)
+	kerneltest.Require(t, kerneltest.OnceWithout)
 	inFolder(t, map[string]string{"web.yml": examplePolicy, "cases.yml": exampleCases, "failing.yml": failingCases})
 	code, stdout, stderr := runPolicy(t, "test", "--evaluator", "kernel", "web.yml", "cases.yml")
 	require.Equal(t, exitDone, code, "%s%s", stdout, stderr)

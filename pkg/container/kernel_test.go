@@ -18,7 +18,7 @@ import (
 // A real containerd, seen as the component sees it: its cgroups are reported as
 // they appear, it is asked through CRI, it goes away and comes back.
 func TestKernelContainerd(t *testing.T) {
-	kerneltest.Require(t)
+	kerneltest.Require(t, kerneltest.OnceWithout)
 	rt, err := containers.Start(t.Context(), job.DataDir, t.Output())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rt.Close()) })

@@ -19,7 +19,7 @@ import (
 var longName = strings.Repeat("long-", 51)
 
 func TestKernelRehearsal(t *testing.T) {
-	kerneltest.Require(t)
+	kerneltest.Require(t, kerneltest.OnceWithout)
 	r, err := OpenRehearsal()
 	require.NoError(t, err)
 	defer r.Close()

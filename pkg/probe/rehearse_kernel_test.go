@@ -22,13 +22,13 @@ var pairsFlag = goflag.Int("pairs", 24_000, "pairs of a policy and an operation 
 
 // TestKernelJudgesAsGo: the functions that the hooks call decide as the Go evaluator does.
 func TestKernelJudgesAsGo(t *testing.T) {
-	kerneltest.Require(t)
+	kerneltest.Require(t, kerneltest.OnceWithout)
 	agree(t, *pairsFlag, inKernel(t), "the kernel")
 }
 
 // TestKernelTellsMutants: the same comparison tells every Go evaluator with a small fault from the kernel.
 func TestKernelTellsMutants(t *testing.T) {
-	kerneltest.Require(t)
+	kerneltest.Require(t, kerneltest.OnceWithout)
 	require.Empty(t, notSeen(t, 12_000, inKernel(t)))
 }
 

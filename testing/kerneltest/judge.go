@@ -21,6 +21,7 @@ const (
 // machine is what a verdict depends on.
 type machine struct {
 	chosen  bool // this machine was made for kernel tests
+	long    bool // there is time
 	root    bool
 	release string   // as uname -r
 	modules string   // active security modules, separated by commas
@@ -56,6 +57,10 @@ func (m machine) judgeNeed(need string) (verdict, string) {
 			return fail, "booted without bpf in lsm=, but it is active"
 		}
 		return want(!active, "needs BPF LSM not active")
+	case OnceWith:
+		return want(m.long || active, "runs with BPF LSM, and without it where there is time")
+	case OnceWithout:
+		return want(m.long || !active, "runs without BPF LSM, and with it where there is time")
 	}
 	return m.judgeVersion(need)
 }

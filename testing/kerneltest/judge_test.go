@@ -26,6 +26,9 @@ func TestJudge(t *testing.T) {
 	surprising := guest
 	surprising.cmdline = "lsm=capability"
 
+	long := guest
+	long.long = true
+
 	for name, c := range map[string]struct {
 		m     machine
 		needs []string
@@ -43,6 +46,11 @@ func TestJudge(t *testing.T) {
 		"BPF LSM off as needed":       {without, []string{"lsm!=bpf"}, run, ""},
 		"booted for BPF LSM, not on":  {broken, []string{"lsm=bpf"}, fail, "booted with"},
 		"booted without BPF LSM, on":  {surprising, []string{"lsm!=bpf"}, fail, "booted without"},
+		"once, here":                  {guest, []string{OnceWith}, run, ""},
+		"once, elsewhere":             {guest, []string{OnceWithout}, skip, "runs without BPF LSM"},
+		"once, without":               {without, []string{OnceWithout}, run, ""},
+		"once, not without":           {without, []string{OnceWith}, skip, "runs with BPF LSM"},
+		"there is time":               {long, []string{OnceWith, OnceWithout}, run, ""},
 		"on a developer's machine":    {outside, nil, skip, "virtual machines"},
 		"not root where root is owed": {user, nil, fail, "not root"},
 	} {

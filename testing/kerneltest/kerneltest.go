@@ -21,11 +21,19 @@ import (
 // PrivilegedEnv is set to 1 where kernel tests must run: a test without privileges fails there.
 const PrivilegedEnv = "REQUIRE_PRIVILEGED"
 
+// OnceWith and OnceWithout are needs of tests that say the same with and without BPF LSM. They run in one of a kernel's
+// machines each, so that none waits long for the other, and in both where there is time for the long forms.
+const (
+	OnceWith    = "once, lsm=bpf"
+	OnceWithout = "once, lsm!=bpf"
+)
+
 // Require skips the test unless the kernel has what the test needs beyond root:
 //
 //	"6.1"       this version or a newer one
 //	"lsm=bpf"   BPF LSM is active
 //	"lsm!=bpf"  BPF LSM is not active
+//	OnceWith, OnceWithout
 //
 // It fails the test where skipping would hide a fault: a need that no pinned kernel meets, one that the kernel was
 // booted to meet and does not, or missing privileges under PrivilegedEnv.
@@ -71,6 +79,7 @@ func thisMachine() (machine, error) {
 	}
 	m := machine{
 		chosen:  os.Getenv(PrivilegedEnv) == "1",
+		long:    Long(),
 		root:    os.Geteuid() == 0,
 		release: unix.ByteSliceToString(name.Release[:]),
 	}

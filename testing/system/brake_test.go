@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastic/cloud-defend/testing/containers"
+	"github.com/elastic/cloud-defend/testing/kerneltest"
 )
 
 // ask runs another verb of the program beside the one that enforces.
@@ -86,7 +87,7 @@ func TestKernelBrake(t *testing.T) {
 
 // A loop of refusals is a few alerts, which tell of each of them.
 func TestKernelFolding(t *testing.T) {
-	s := onStage(t)
+	s := onStage(t, kerneltest.OnceWithout)
 	s.enforce(t, passwdPolicy)
 	const tries = 60
 	deeds := slices.Repeat([]string{"append=/etc/passwd"}, tries)

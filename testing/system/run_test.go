@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastic/cloud-defend/testing/containers"
+	"github.com/elastic/cloud-defend/testing/kerneltest"
 	"github.com/elastic/cloud-defend/testing/progs/report"
 )
 
@@ -63,7 +64,7 @@ func TestKernelFirstOperation(t *testing.T) {
 
 // A policy is swapped while containers run, and one with a fault changes nothing.
 func TestKernelReload(t *testing.T) {
-	s := onStage(t)
+	s := onStage(t, kerneltest.OnceWithout)
 	passwd, group := "append=/etc/passwd", "append=/etc/group"
 	s.enforce(t, passwdPolicy)
 	got, err := s.watch(t.Context(), s.web, passwd, group)
@@ -97,7 +98,7 @@ func TestKernelReload(t *testing.T) {
 
 // Without a container runtime the program says so; what it knows stays in force, and it comes back by itself.
 func TestKernelRuntimeRestarts(t *testing.T) {
-	s := onStage(t)
+	s := onStage(t, kerneltest.OnceWithout)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	s.enforce(t, passwdPolicy)
@@ -115,7 +116,7 @@ func TestKernelRuntimeRestarts(t *testing.T) {
 
 // A policy with faults starts nothing: every fault is named with its place.
 func TestKernelBadPolicy(t *testing.T) {
-	onStage(t)
+	onStage(t, kerneltest.OnceWithout)
 	p, err := Start(Options{Binary: containers.Product, Dir: t.TempDir(), Policy: `file:
   selectors:
     - {name: long, targetFilePath: [/` + strings.Repeat("x", 300) + `]}

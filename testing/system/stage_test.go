@@ -57,10 +57,10 @@ func (s *stage) close() error {
 	return errors.Join(append(errs, s.runtime.Close())...)
 }
 
-// onStage is how a kernel test begins.
-func onStage(t *testing.T) *stage {
+// onStage is how a kernel test begins; needs are those of kerneltest.Require.
+func onStage(t *testing.T, needs ...string) *stage {
 	t.Helper()
-	kerneltest.Require(t)
+	kerneltest.Require(t, needs...)
 	if shared == nil {
 		var err error
 		shared, err = setUp(t.Context())

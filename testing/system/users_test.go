@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastic/cloud-defend/testing/containers"
+	"github.com/elastic/cloud-defend/testing/kerneltest"
 	"github.com/elastic/cloud-defend/testing/progs/report"
 )
 
@@ -30,7 +31,7 @@ file:
 
 // A user's name is what the container's own passwd says: the same id has it in one container and not in another.
 func TestKernelUserNames(t *testing.T) {
-	s := onStage(t)
+	s := onStage(t, kerneltest.OnceWithout)
 	s.enforce(t, "file:\n  selectors:\n"+markers+"  responses:\n"+markedBy)
 	pod, err := s.runtime.Pod(t.Context(), "users")
 	require.NoError(t, err)
