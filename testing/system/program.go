@@ -99,8 +99,10 @@ func (p *Program) SetPolicy(text string) error {
 	return os.Rename(p.policy+".new", p.policy)
 }
 
-// Swap replaces the policy and waits until it is in force.
+// Swap replaces the policy and waits until it is in force. What the program said before is passed over: a brake puts the
+// policy of before in force anew.
 func (p *Program) Swap(ctx context.Context, text string) error {
+	p.state.skip()
 	if err := p.SetPolicy(text); err != nil {
 		return err
 	}
@@ -182,6 +184,13 @@ func (l *lines) collect(r io.Reader, copyTo io.Writer) {
 			return
 		}
 	}
+}
+
+// skip passes over the lines so far.
+func (l *lines) skip() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.read = len(l.text)
 }
 
 func (l *lines) next(ctx context.Context, text string) (string, error) {
