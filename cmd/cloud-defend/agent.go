@@ -102,6 +102,7 @@ type enforcer interface {
 	Run(ctx context.Context) error
 	Leave()
 	Fold(on bool)
+	NameHost(name string)
 	Status() pipeline.Status
 }
 

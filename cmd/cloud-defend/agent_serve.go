@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/ecs"
+	"github.com/elastic/cloud-defend/pkg/host"
 	"github.com/elastic/cloud-defend/pkg/node"
 	"github.com/elastic/cloud-defend/pkg/pipeline"
 	"github.com/elastic/cloud-defend/pkg/queue"
@@ -41,6 +42,9 @@ type applier interface {
 type managed struct {
 	log  *slog.Logger
 	open opener
+	// resolve finds the host's qualified name.
+	resolve func(context.Context) (string, error)
+
 	sink *sink
 	dir  string
 	tick time.Duration // reportPeriod
@@ -64,6 +68,7 @@ type managed struct {
 	lock *node.Lock // while we may enforce
 	held bool       // another process has it
 
+	hostName  string    // host.name; empty: the hostname
 	ephemeral string    // names this process in documents
 	namespace string    // of what runs
 	stopped   time.Time // when the kernel was tried last
@@ -89,7 +94,10 @@ type running struct {
 }
 
 func newManaged(log *slog.Logger, open opener, dir string) *managed {
-	m := &managed{log: log, open: open, dir: dir, tick: reportPeriod, values: settings.Defaults(), ephemeral: ephemeralID()}
+	m := &managed{
+		log: log, open: open, resolve: host.FQDN, dir: dir, tick: reportPeriod,
+		values: settings.Defaults(), ephemeral: ephemeralID(),
+	}
 	m.sink = newSink(func(ctx context.Context, docs []queue.Doc) error { return m.delivery.queue.Push(ctx, docs) })
 	m.environment = settings.Environ(&m.values, os.LookupEnv)
 	m.openNode()
@@ -163,6 +171,9 @@ func (m *managed) done() <-chan error {
 
 // apply puts in force what is wanted, as far as it can be.
 func (m *managed) apply(w unit.Wanted) {
+	if w.FQDN != m.wanted.FQDN {
+		m.nameHost(w.FQDN)
+	}
 	m.wanted = w
 	m.sink.use(w.Input)
 	if w.Input != nil && w.Input != m.read {
@@ -281,6 +292,7 @@ func (m *managed) start(in *unit.Input) error {
 		return err
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	e.NameHost(m.hostName)
 	r := &running{enforcer: e, stop: stop, done: make(chan error, 1)}
 	go func() { r.done <- e.Run(ctx) }()
 	m.mu.Lock()

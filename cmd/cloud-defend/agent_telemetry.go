@@ -94,6 +94,7 @@ func (m *managed) identify(in *unit.Input) {
 	if !m.opened.HostIP {
 		facts = facts.WithoutAddresses()
 	}
+	facts.Name = m.hostName
 	n.builder, n.agent, n.namespace = ecs.NewBuilder(ecs.Static{Host: facts, Agent: agent, Namespace: namespace}), agent, namespace
 }
 

@@ -189,3 +189,29 @@ func fetch(t *testing.T, address string) string {
 	require.NoError(t, err)
 	return string(text)
 }
+
+// Documents of events and of the component call the host alike.
+func TestHostName(t *testing.T) {
+	m := tellTo(t)
+	name, fault := "node.example.org", error(nil)
+	m.resolve = func(context.Context) (string, error) { return name, fault }
+	at := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+	called := func(fqdn bool) any {
+		m.apply(unit.Wanted{Input: inputFrom(good, map[string]any{unit.Heartbeat: "30m"}), FQDN: fqdn})
+		at = at.Add(time.Hour)
+		m.tell(at)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		var doc struct{ Host struct{ Name string } }
+		require.NotEmpty(t, m.docs)
+		require.NoError(t, json.Unmarshal(m.docs[len(m.docs)-1].JSON, &doc))
+		return doc.Host.Name
+	}
+	require.Equal(t, hostname(), called(false))
+	require.Equal(t, name, called(true))
+	require.Equal(t, name, m.kernel.hostName)
+	require.Equal(t, hostname(), called(false), "the feature changes while the program runs")
+	require.Empty(t, m.kernel.hostName)
+	name, fault = "", errors.New("no resolver")
+	require.Equal(t, hostname(), called(true))
+}

@@ -85,7 +85,7 @@ type kernel struct {
 	folds   bool
 	hostIP  bool
 
-	namespace string
+	namespace, hostName string
 }
 
 func newKernel() *kernel {
@@ -134,6 +134,12 @@ func (k *kernel) Fold(on bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.folds = on
+}
+
+func (k *kernel) NameHost(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.hostName = name
 }
 
 func (k *kernel) Status() pipeline.Status {

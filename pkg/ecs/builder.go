@@ -32,7 +32,8 @@ type Static struct {
 // Builder builds documents. It reuses its memory, so one goroutine owns it; the
 // documents are the caller's.
 type Builder struct {
-	static    []byte // members that never change, already encoded
+	common    Static
+	static    []byte // common, already encoded
 	namespace string
 	node, run string // what names them
 	now       func() time.Time
@@ -45,18 +46,28 @@ type Builder struct {
 
 // NewBuilder returns a builder.
 func NewBuilder(s Static) *Builder {
-	b := &Builder{namespace: s.Namespace, node: s.Host.BootID, run: s.Agent.EphemeralID, now: time.Now}
+	b := &Builder{common: s, namespace: s.Namespace, node: s.Host.BootID, run: s.Agent.EphemeralID, now: time.Now}
 	if b.namespace == "" {
 		b.namespace = "default"
 	}
+	b.encodeCommon()
+	return b
+}
+
+// NameHost sets host.name from the next document on; empty means the hostname.
+func (b *Builder) NameHost(name string) {
+	b.common.Host.Name = name
+	b.encodeCommon()
+}
+
+func (b *Builder) encodeCommon() {
 	b.enc.reset()
-	b.agent(s.Agent)
-	b.host(&s.Host)
+	b.agent(b.common.Agent)
+	b.host(&b.common.Host)
 	m := b.enc.open("ecs")
 	b.enc.str("version", Version)
 	b.enc.close(m)
 	b.static = slices.Clone(b.enc.buf[1:]) // without the document's brace
-	return b
 }
 
 func (b *Builder) agent(a Agent) {

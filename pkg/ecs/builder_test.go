@@ -106,6 +106,23 @@ func TestComponentIDs(t *testing.T) {
 	require.True(t, seen[b.Heartbeat(boot, Heartbeat{BlockActionEnabled: true}).ID], "the same each time")
 }
 
+func TestHostIsRenamed(t *testing.T) {
+	b := NewBuilder(node)
+	name := func() string {
+		var doc struct {
+			Host struct{ Name, Hostname string }
+		}
+		require.NoError(t, json.Unmarshal(b.Heartbeat(boot, Heartbeat{}).JSON, &doc))
+		require.Equal(t, node.Host.Hostname, doc.Host.Hostname)
+		return doc.Host.Name
+	}
+	require.Equal(t, node.Host.Hostname, name())
+	b.NameHost("node.example.org")
+	require.Equal(t, "node.example.org", name())
+	b.NameHost("")
+	require.Equal(t, node.Host.Hostname, name())
+}
+
 func TestNothingKnown(t *testing.T) {
 	s := newScene(nil)
 	s.Builder = NewBuilder(Static{})

@@ -5,6 +5,7 @@
 package ecs
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/elastic/cloud-defend/pkg/host"
@@ -14,7 +15,7 @@ func (b *Builder) host(h *host.Facts) {
 	e := &b.enc
 	m := e.open("host")
 	e.str("id", h.MachineID)
-	e.str("name", h.Hostname)
+	e.str("name", cmp.Or(h.Name, h.Hostname))
 	e.str("hostname", h.Hostname)
 	e.str("architecture", h.Architecture)
 	boot := e.open("boot")

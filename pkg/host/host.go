@@ -35,6 +35,9 @@ type Facts struct {
 	// pids BPF reports (host.pid_ns_ino).
 	PIDNamespace uint64
 	Hostname     string
+	// Name is how the node is called (host.name), where that is not its
+	// hostname; see FQDN.
+	Name string
 	// MachineID is the content of /etc/machine-id (host.id).
 	MachineID string
 	// Architecture is what uname -m says: x86_64, aarch64.

@@ -100,3 +100,9 @@ func TestAddressesAreWrittenAsECSWrites(t *testing.T) {
 	require.Equal(t, []string{"10.1.2.3", "fe80::42"}, facts.IPs)
 	require.Equal(t, []string{"02-FC-00-00-00-01"}, facts.MACs)
 }
+
+// Whatever the resolver of the machine says: a name, or why there is none.
+func TestFQDN(t *testing.T) {
+	name, err := FQDN(t.Context())
+	require.Equal(t, err == nil, name != "", "%q, %v", name, err)
+}

@@ -66,6 +66,7 @@ type Pipeline struct {
 	settle    *settle.Buffer
 	fold      *settle.Fold[output.Record]
 	folding   atomic.Bool
+	hostName  atomic.Pointer[string] // for the builder to take over; see NameHost
 	output    output.Output
 	log       *slog.Logger
 	own       uint64 // the component's own container; 0 outside containers
@@ -219,6 +220,9 @@ func (p *Pipeline) Tell(o ecs.Order) bool {
 	}
 }
 
+// NameHost has documents call the host so, soon; empty means by its hostname.
+func (p *Pipeline) NameHost(name string) { p.hostName.Store(&name) }
+
 func (p *Pipeline) finish() error {
 	p.release(p.early.take())
 	p.released(p.settle.Flush())
@@ -341,6 +345,9 @@ func (p *Pipeline) changed(change container.Change) bool {
 }
 
 func (p *Pipeline) expire(now time.Time) {
+	if name := p.hostName.Swap(nil); name != nil {
+		p.builder.NameHost(*name)
+	}
 	p.tally.owned(p.processes.Stats(), p.settle.Stats(), p.fold.Stats())
 	if p.early.due(p.applied(), now) {
 		p.release(p.early.take())
