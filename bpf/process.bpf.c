@@ -306,12 +306,31 @@ int BPF_PROG(t_exec, struct task_struct *task)
 	return 0;
 }
 
+/*
+ * Processes whose end was recorded. Two programs watch for it, because the
+ * kernel passes over one in which another task of the processor was preempted
+ * (fentry since 5.12, tracepoints since 7.0); whichever comes first reports.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct ended);
+	__type(value, __u8);
+} ended SEC(".maps");
+
 static __noinline int process_end(struct task_struct *task)
 {
+	struct ended key = {
+		.start = BPF_CORE_READ(task, group_leader, start_boottime),
+		.pid = BPF_CORE_READ(task, tgid),
+	};
 	struct scratch *s;
 	__u32 index;
+	__u8 yes = 1;
 
 	if (dormant || (BPF_CORE_READ(task, flags) & PF_KTHREAD))
+		return 0;
+	if (bpf_map_update_elem(&ended, &key, &yes, BPF_NOEXIST) == -EEXIST)
 		return 0;
 	s = scratch_claim(&index, task);
 	if (!s) {
@@ -332,7 +351,8 @@ static __noinline int process_end(struct task_struct *task)
 
 /*
  * taskstats_exit: the last thread of a process, with its exit code set and its
- * namespaces and credentials still in place.
+ * namespaces and credentials still in place. A kernel without taskstats does
+ * not have it.
  */
 SEC("fentry/taskstats_exit")
 int BPF_PROG(x_exit, struct task_struct *task, int group_dead)
@@ -340,7 +360,10 @@ int BPF_PROG(x_exit, struct task_struct *task, int group_dead)
 	return group_dead ? process_end(task) : 0;
 }
 
-/* The same where the kernel was built without taskstats. */
+/*
+ * sched_process_exit: a little later. Any thread that gets here once the count
+ * of living ones is 0 may be taken for the last.
+ */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(t_exit, struct task_struct *task)
 {

@@ -162,6 +162,13 @@ struct selftest {
 	__u32 seen;
 };
 
+/* A process whose end was recorded. */
+struct ended {
+	__u64 start; /* ns since boot, of the thread group leader */
+	__u32 pid;
+	__u32 pad;
+};
+
 /* A creation whose fate open(2) has yet to tell, by thread. */
 struct pending {
 	__u64 time; /* of its record */

@@ -36,6 +36,7 @@ enum bpf_map_type {
 
 enum {
 	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
 	BPF_F_NO_PREALLOC = 1,
 	BPF_F_MMAPABLE = 1 << 10,
 	BPF_RB_PROD_POS = 3,
@@ -49,6 +50,7 @@ enum {
 #define S_IFCHR 0020000
 #define S_IFDIR 0040000
 #define EPERM 1
+#define EEXIST 17
 #define O_CREAT 0100
 #define O_TRUNC 01000
 #define __O_TMPFILE 020000000

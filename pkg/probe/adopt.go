@@ -162,7 +162,7 @@ func (p *Probe) adoptUsers() error {
 // adoptPrograms takes over what is attached. What is not there whole is attached
 // anew by whoever needs it.
 func (p *Probe) adoptPrograms() {
-	for _, name := range append(lifecycle, bpfProgX_exit, bpfProgT_exit) {
+	for _, name := range append(lifecycle, bpfProgX_exit) {
 		if a := p.pins.attachment(name); a != nil {
 			p.lifecycle[name] = a
 		}

@@ -109,22 +109,20 @@ func (p *Probe) keep(name string, a *attachment) {
 	}
 }
 
-// lifecycle are the programs that follow processes and cgroups, but for their
-// end.
-var lifecycle = []string{bpfProgT_fork, bpfProgT_exec, bpfProgT_cgroupMkdir, bpfProgT_cgroupRmdir}
+// lifecycle are the programs that follow processes and cgroups. The end of a
+// process is the last, seen a second time by x_exit where the kernel has what
+// that one is attached to.
+var lifecycle = []string{bpfProgT_fork, bpfProgT_exec, bpfProgT_cgroupMkdir, bpfProgT_cgroupRmdir, bpfProgT_exit}
 
 // attachLifecycle attaches what follows processes and cgroups, whatever the
-// policy. The end of a process is taken where its exit code is known best.
+// policy.
 func (p *Probe) attachLifecycle() error {
 	for _, name := range lifecycle {
 		if err := p.follow(name); err != nil {
 			return unsupported("tracing programs", err)
 		}
 	}
-	if p.lifecycle[bpfProgT_exit] != nil || p.follow(bpfProgX_exit) == nil {
-		return nil
-	}
-	if err := p.follow(bpfProgT_exit); err != nil {
+	if err := p.follow(bpfProgX_exit); err != nil && !lacksFunction(err) {
 		return unsupported("tracing programs", err)
 	}
 	return nil

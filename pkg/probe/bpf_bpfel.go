@@ -80,6 +80,13 @@ type bpfDescribedPath struct {
 	Bytes [4096]uint8
 }
 
+type bpfEnded struct {
+	_     structs.HostLayout
+	Start uint64
+	Pid   uint32
+	Pad   uint32
+}
+
 type bpfHook uint32
 
 const (
@@ -382,6 +389,7 @@ const (
 	bpfMapCounters        = "counters"
 	bpfMapCreations       = "creations"
 	bpfMapDenials         = "denials"
+	bpfMapEnded           = "ended"
 	bpfMapEvents          = "events"
 	bpfMapNested          = "nested"
 	bpfMapPolicies        = "policies"
@@ -523,6 +531,7 @@ type bpfMapSpecs struct {
 	Counters   *ebpf.MapSpec `ebpf:"counters"`
 	Creations  *ebpf.MapSpec `ebpf:"creations"`
 	Denials    *ebpf.MapSpec `ebpf:"denials"`
+	Ended      *ebpf.MapSpec `ebpf:"ended"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	Nested     *ebpf.MapSpec `ebpf:"nested"`
 	Policies   *ebpf.MapSpec `ebpf:"policies"`
@@ -586,6 +595,7 @@ type bpfMaps struct {
 	Counters   *ebpf.Map `ebpf:"counters"`
 	Creations  *ebpf.Map `ebpf:"creations"`
 	Denials    *ebpf.Map `ebpf:"denials"`
+	Ended      *ebpf.Map `ebpf:"ended"`
 	Events     *ebpf.Map `ebpf:"events"`
 	Nested     *ebpf.Map `ebpf:"nested"`
 	Policies   *ebpf.Map `ebpf:"policies"`
@@ -604,6 +614,7 @@ func (m *bpfMaps) Close() error {
 		m.Counters,
 		m.Creations,
 		m.Denials,
+		m.Ended,
 		m.Events,
 		m.Nested,
 		m.Policies,

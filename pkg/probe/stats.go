@@ -15,7 +15,9 @@ type Stats struct {
 	Mode     Mode
 	Revision uint32
 	// Alerts and Events are the records put into each ring; LostAlerts and
-	// LostEvents those that found no room or no scratch memory.
+	// LostEvents those that found no room or no scratch memory. LostEvents has
+	// also the forks and execs, and at most the ends, that the kernel did not
+	// show to their program because another task was preempted inside it.
 	Alerts, Events         uint64
 	LostAlerts, LostEvents uint64
 	// Refused is the number of operations that were refused.
@@ -101,11 +103,30 @@ func (p *Probe) stats() Stats {
 			s.Runs, s.RunTime = s.Runs+run.RunCount, s.RunTime+run.Runtime
 		}
 	}
-	for _, a := range p.lifecycle {
+	missed := map[string]uint64{}
+	for name, a := range p.lifecycle {
 		if run, err := a.prog.Stats(); err == nil {
+			missed[name] = run.RecursionMisses
 			s.Runs, s.RunTime = s.Runs+run.RunCount, s.RunTime+run.Runtime
 		}
 	}
+	s.LostEvents += lifecycleLost(missed)
 	slices.Sort(s.Hooks)
 	return s
+}
+
+// lifecycleLost says how many lifecycle events no program saw. An end is lost
+// only where both of its programs were passed over, which cannot be more often
+// than either was.
+func lifecycleLost(missed map[string]uint64) (lost uint64) {
+	for name, n := range missed {
+		if name != bpfProgT_exit && name != bpfProgX_exit {
+			lost += n
+		}
+	}
+	ends := missed[bpfProgT_exit]
+	if twice, ok := missed[bpfProgX_exit]; ok {
+		ends = min(ends, twice)
+	}
+	return lost + ends
 }

@@ -40,6 +40,13 @@ type benchContainerUser struct {
 	Pad    uint32
 }
 
+type benchEnded struct {
+	_     structs.HostLayout
+	Start uint64
+	Pid   uint32
+	Pad   uint32
+}
+
 type benchFixedKey struct {
 	_    structs.HostLayout
 	Path [200]int8
@@ -307,6 +314,7 @@ const (
 	benchMapCounters          = "counters"
 	benchMapCreations         = "creations"
 	benchMapDenials           = "denials"
+	benchMapEnded             = "ended"
 	benchMapEvents            = "events"
 	benchMapFixedPrefixes     = "fixed_prefixes"
 	benchMapNested            = "nested"
@@ -507,6 +515,7 @@ type benchMapSpecs struct {
 	Counters        *ebpf.MapSpec `ebpf:"counters"`
 	Creations       *ebpf.MapSpec `ebpf:"creations"`
 	Denials         *ebpf.MapSpec `ebpf:"denials"`
+	Ended           *ebpf.MapSpec `ebpf:"ended"`
 	Events          *ebpf.MapSpec `ebpf:"events"`
 	FixedPrefixes   *ebpf.MapSpec `ebpf:"fixed_prefixes"`
 	Nested          *ebpf.MapSpec `ebpf:"nested"`
@@ -589,6 +598,7 @@ type benchMaps struct {
 	Counters        *ebpf.Map `ebpf:"counters"`
 	Creations       *ebpf.Map `ebpf:"creations"`
 	Denials         *ebpf.Map `ebpf:"denials"`
+	Ended           *ebpf.Map `ebpf:"ended"`
 	Events          *ebpf.Map `ebpf:"events"`
 	FixedPrefixes   *ebpf.Map `ebpf:"fixed_prefixes"`
 	Nested          *ebpf.Map `ebpf:"nested"`
@@ -611,6 +621,7 @@ func (m *benchMaps) Close() error {
 		m.Counters,
 		m.Creations,
 		m.Denials,
+		m.Ended,
 		m.Events,
 		m.FixedPrefixes,
 		m.Nested,
