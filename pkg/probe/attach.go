@@ -71,9 +71,29 @@ func (a *attachment) leave() {
 	a.prog.Close()
 }
 
-// attach loads one program over the shared maps and attaches it. A program is
-// loaded anew each time, because 5.10 does not attach one twice.
+// attach attaches one program: the one that rests, or else one that it loads.
 func (p *Probe) attach(name string) (*attachment, error) {
+	if prog := p.resting[name]; prog != nil {
+		delete(p.resting, name)
+		if l, err := p.link(name, prog); err == nil {
+			return &attachment{prog: prog, link: l}, nil
+		}
+		prog.Close() // before 5.13 a program is attached only once
+	}
+	prog, err := p.load(name)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", p.spec.Programs[name].SectionName, err)
+	}
+	l, err := p.link(name, prog)
+	if err != nil {
+		prog.Close()
+		return nil, fmt.Errorf("attach %s: %w", p.spec.Programs[name].SectionName, err)
+	}
+	return &attachment{prog: prog, link: l}, nil
+}
+
+// load loads one program over the shared maps.
+func (p *Probe) load(name string) (*ebpf.Program, error) {
 	spec := p.spec.Copy()
 	for other := range spec.Programs {
 		if other != name {
@@ -85,20 +105,29 @@ func (p *Probe) attach(name string) (*attachment, error) {
 		Cache:           p.cache,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("load %s: %w", p.spec.Programs[name].SectionName, err)
+		return nil, err
 	}
 	defer coll.Close()
-	a := &attachment{prog: coll.DetachProgram(name)}
+	return coll.DetachProgram(name), nil
+}
+
+func (p *Probe) link(name string, prog *ebpf.Program) (link.Link, error) {
 	if p.spec.Programs[name].Type == ebpf.LSM {
-		a.link, err = link.AttachLSM(link.LSMOptions{Program: a.prog})
-	} else {
-		a.link, err = link.AttachTracing(link.TracingOptions{Program: a.prog})
+		return link.AttachLSM(link.LSMOptions{Program: prog})
 	}
-	if err != nil {
-		a.close()
-		return nil, fmt.Errorf("attach %s: %w", p.spec.Programs[name].SectionName, err)
+	return link.AttachTracing(link.TracingOptions{Program: prog})
+}
+
+// rest detaches a program and keeps it loaded: the verifier's work is most of
+// what a swap that needs it again would wait for. Since 5.13 (f3a95075549e) a
+// program can be attached again.
+func (p *Probe) rest(name string, a *attachment) {
+	if a.link != nil {
+		_ = a.link.Unpin() // what cannot be unpinned lapses
+		a.link.Close()
 	}
-	return a, nil
+	_ = a.prog.Unpin()
+	p.resting[name] = a.prog
 }
 
 // keep makes an attached program survive. One that cannot does its work as
@@ -226,12 +255,12 @@ func lacksFunction(err error) bool {
 func (p *Probe) detachUnneeded(rs *ruleset.Ruleset) {
 	for _, h := range hooks[1:] {
 		if a := p.hooks[h.prog]; a != nil && !h.neededBy(rs) {
-			a.close()
+			p.rest(prefixes[p.mode]+h.prog, a)
 			delete(p.hooks, h.prog)
 		}
 	}
 	if a := p.hooks[bpfProgX_open]; a != nil && p.hooks["mknod"] == nil {
-		a.close()
+		p.rest(bpfProgX_open, a)
 		delete(p.hooks, bpfProgX_open)
 	}
 }

@@ -73,6 +73,7 @@ type Probe struct {
 	mu         sync.Mutex // guards everything below, and the maps' writers
 	hooks      map[string]*attachment
 	lifecycle  map[string]*attachment
+	resting    map[string]*ebpf.Program // loaded and not attached, by program name
 	revision   uint32
 	current    *ebpf.Map // the inner map in force
 	containers map[uint64]bpfContainer
@@ -150,6 +151,7 @@ func (p *Probe) startAnew(without func() error) error {
 
 func (p *Probe) start() (err error) {
 	p.hooks, p.lifecycle = map[string]*attachment{}, map[string]*attachment{}
+	p.resting = map[string]*ebpf.Program{}
 	p.containers, p.users = map[uint64]bpfContainer{}, map[bpfContainerUser]bpfUserNames{}
 	p.adopted, p.opening = nil, true
 	defer func() { p.opening = false }()
@@ -293,6 +295,9 @@ func (p *Probe) release(end func(*attachment)) {
 		for _, a := range of {
 			end(a)
 		}
+	}
+	for _, prog := range p.resting {
+		prog.Close()
 	}
 	if p.rings != nil {
 		p.rings.close()

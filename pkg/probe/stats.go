@@ -7,6 +7,8 @@ package probe
 import (
 	"slices"
 	"time"
+
+	"github.com/cilium/ebpf"
 )
 
 // Stats are counts since the programs were loaded, by this process or, where it
@@ -33,8 +35,7 @@ type Stats struct {
 	// Missed are operations that the kernel did not show to a hook because
 	// another task was preempted inside it: in fmod_ret mode they passed.
 	Missed uint64
-	// Runs and RunTime are those of the programs that are attached, 0 unless
-	// the kernel counts them (sysctl kernel.bpf_stats_enabled).
+	// Runs and RunTime are those of the programs, 0 unless the kernel counts them (sysctl kernel.bpf_stats_enabled).
 	Runs    uint64
 	RunTime time.Duration
 	// NoScratch are evaluations for which no scratch memory was free.
@@ -98,10 +99,10 @@ func (p *Probe) stats() Stats {
 			continue
 		}
 		s.Hooks = append(s.Hooks, h.function)
-		if run, err := a.prog.Stats(); err == nil {
-			s.Missed += run.RecursionMisses
-			s.Runs, s.RunTime = s.Runs+run.RunCount, s.RunTime+run.Runtime
-		}
+		s.addRuns(a.prog)
+	}
+	for _, prog := range p.resting {
+		s.addRuns(prog)
 	}
 	missed := map[string]uint64{}
 	for name, a := range p.lifecycle {
@@ -113,6 +114,14 @@ func (p *Probe) stats() Stats {
 	s.LostEvents += lifecycleLost(missed)
 	slices.Sort(s.Hooks)
 	return s
+}
+
+// addRuns adds what the kernel counts of a hook's program.
+func (s *Stats) addRuns(prog *ebpf.Program) {
+	if run, err := prog.Stats(); err == nil {
+		s.Missed += run.RecursionMisses
+		s.Runs, s.RunTime = s.Runs+run.RunCount, s.RunTime+run.Runtime
+	}
 }
 
 // lifecycleLost says how many lifecycle events no program saw. An end is lost

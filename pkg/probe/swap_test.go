@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -158,8 +159,36 @@ func closeMap(t *testing.T, p *Probe, name string) {
 // failAttaching makes a hook miss that comes after others, until the test is over.
 func failAttaching(t *testing.T, p *Probe) {
 	t.Helper()
-	prog := p.spec.Programs[prefixes[p.mode]+"chmod"]
+	name := prefixes[p.mode] + "chmod"
+	if loaded := p.resting[name]; loaded != nil {
+		loaded.Close()
+		delete(p.resting, name)
+	}
+	prog := p.spec.Programs[name]
 	before := *prog
 	prog.AttachTo, prog.SectionName = "no_such_function", "nothing"
 	t.Cleanup(func() { *prog = before })
+}
+
+// A hook that is needed again is not loaded again.
+func TestKernelProgramsRest(t *testing.T) {
+	kerneltest.Require(t, "5.13", kerneltest.OnceWith)
+	p := openProbe(t)
+	program := func() ebpf.ProgramID {
+		info, err := p.hooks["unlink"].prog.Info()
+		require.NoError(t, err)
+		id, ok := info.ID()
+		require.True(t, ok)
+		return id
+	}
+	few, many := hookRules(t, fewHooks), hookRules(t, manyHooks)
+	_, err := p.Swap(many, nil)
+	require.NoError(t, err)
+	before := program()
+	_, err = p.Swap(few, nil)
+	require.NoError(t, err)
+	require.NotContains(t, p.Stats().Hooks, "path_unlink")
+	_, err = p.Swap(many, nil)
+	require.NoError(t, err)
+	require.Equal(t, before, program())
 }
