@@ -1,0 +1,77 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/elastic/cloud-defend/pkg/pipeline"
+	"github.com/elastic/cloud-defend/pkg/probe"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
+)
+
+// sayRuntime says once what changed about the container runtime, and returns
+// what it compares the next time.
+func sayRuntime(s pipeline.Status, before string) string {
+	c := s.Containers
+	now := "no container runtime answers: containers are unknown by image and name until one does"
+	if c.Connected {
+		now = fmt.Sprintf("containers are known through %s %s", c.Runtime.Name, c.Runtime.Version)
+	} else if c.Err != nil {
+		now += ": " + c.Err.Error()
+	}
+	if now != before {
+		say("%s", now)
+	}
+	return now
+}
+
+func contents(rs *ruleset.Ruleset) string {
+	selectors, responses, blocking := 0, 0, 0
+	for _, t := range rs.Tables {
+		selectors += len(t.Selectors)
+		responses += len(t.Match)
+		for b := t.Block; b != 0; b &= b - 1 {
+			blocking++
+		}
+	}
+	return fmt.Sprintf("%d selectors, %d responses, %d of them block", selectors, responses, blocking)
+}
+
+func modeText(s probe.Stats) string {
+	return fmt.Sprintf("%s; hooks tested: %s", mode(s), strings.Join(s.Hooks, " "))
+}
+
+func mode(s probe.Stats) string {
+	if s.Mode == probe.ModifyReturn {
+		return "fmod_ret (BPF LSM is not in this kernel's lsm= list)"
+	}
+	return "BPF LSM"
+}
+
+// summary says at the end what was seen, refused and lost.
+func summary(s pipeline.Status) {
+	var kinds []string
+	for _, action := range slices.Sorted(maps.Keys(s.Documented)) {
+		kinds = append(kinds, fmt.Sprintf("%d %s", s.Documented[action], action))
+	}
+	if len(kinds) == 0 {
+		kinds = []string{"none"}
+	}
+	say("events: %s", strings.Join(kinds, ", "))
+	say("blocked: %d operations; lost: %d events", s.Probe.Refused+s.Probe.Blind, s.Lost())
+	if s.Probe.Missed > 0 {
+		say("%d operations passed unseen while another was being judged: add bpf to the kernel's lsm= list", s.Probe.Missed)
+	}
+}
+
+func say(format string, args ...any) {
+	fmt.Fprintf(io.Writer(os.Stderr), "cloud-defend: "+format+"\n", args...)
+}
