@@ -11,7 +11,7 @@
 package container
 
 // Container is one container of this node. It is a value: copies share only the
-// label map of Pod and the list of Users, which nobody may write.
+// label map of Pod and the lists of Users and Groups, which nobody may write.
 type Container struct {
 	// ID is the runtime's id: 64 hexadecimal digits, except for containers
 	// that were made with a free name (ctr run, nerdctl --name has hex too).
@@ -36,8 +36,10 @@ type Container struct {
 	// Users are the lines of the container's own /etc/passwd, as its first
 	// process saw that file when the container became known here; what is
 	// written there later changes nothing. nil when they are not known (yet),
-	// empty when there is no such file.
-	Users []User
+	// empty when there is no such file. Groups are those of /etc/group, read
+	// with them. Both are sorted by id.
+	Users  []User
+	Groups []Group
 	// Complete is false while only the id from the cgroup path is known. The
 	// policy then decides as for an unknown container.
 	Complete bool

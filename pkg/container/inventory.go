@@ -428,7 +428,7 @@ func (inv *Inventory) learn(r record) {
 			continue
 		}
 		c := r.Container
-		c.CgroupID, c.CgroupPath, c.Users = e.CgroupID, e.CgroupPath, e.Users
+		c.CgroupID, c.CgroupPath, c.Users, c.Groups = e.CgroupID, e.CgroupPath, e.Users, e.Groups
 		if reflect.DeepEqual(c, e.Container) {
 			continue
 		}

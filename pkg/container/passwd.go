@@ -99,40 +99,40 @@ func (inv *Inventory) tryUsers(e *entry) <-chan struct{} {
 	dir := cgroupDir{path: e.CgroupPath, id: e.CgroupID}
 	go func() { // ends with the system calls that it makes
 		defer close(tried)
-		users, err := inv.readUsers(dir)
+		users, groups, err := inv.readUsers(dir)
 		inv.mu.Lock()
 		defer inv.mu.Unlock()
 		e.reading = false
 		if err == nil && !e.usersDone() {
-			e.Users = users
+			e.Users, e.Groups = users, groups
 			inv.push(Change{Container: e.Container})
 		}
 	}()
 	return tried
 }
 
-// readUsers reads the /etc/passwd that the container's first process sees, for
+// readUsers reads the /etc/passwd and group that the container's first process sees, for
 // later ones may have made themselves another root, with a file to their
 // liking. What is found was this container's if its cgroup is still there at
 // the end.
-func (inv *Inventory) readUsers(dir cgroupDir) ([]User, error) {
+func (inv *Inventory) readUsers(dir cgroupDir) ([]User, []Group, error) {
 	h, err := FindHierarchy(inv.opts.Cgroup)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	first, err := inv.first(h, dir.path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer first.dir.Close()
-	users, err := inv.usersOf(first)
+	users, groups, err := inv.namesOf(first)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if now, err := h.stat(dir.path); err != nil || now.id != dir.id {
-		return nil, fmt.Errorf("read users of %s: the cgroup is gone", dir.path)
+		return nil, nil, fmt.Errorf("read users of %s: the cgroup is gone", dir.path)
 	}
-	return users, nil
+	return users, groups, nil
 }
 
 // proc is a process. Its directory leads to no other one, even when its number
@@ -237,14 +237,14 @@ func (p *proc) stat() error {
 	return errors.Join(parentErr, startErr)
 }
 
-// usersOf reads the passwd file in the process's root, if that root is the
+// namesOf reads the files in the process's root, if that root is the
 // container's own. A process that is in the container's cgroup already but has
 // not changed its root yet has the host's, or the runtime's where that has
 // another one, which is its parent's.
-func (inv *Inventory) usersOf(p *proc) ([]User, error) {
+func (inv *Inventory) namesOf(p *proc) (users []User, groups []Group, err error) {
 	root, err := openat(p.dir, "root", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer root.Close()
 	for _, outside := range []int{1, p.parent} {
@@ -253,17 +253,16 @@ func (inv *Inventory) usersOf(p *proc) ([]User, error) {
 		}
 		same, err := inv.isRootOf(root, outside)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if same {
-			return nil, fmt.Errorf("%w: process %d has the root of process %d", errNotYet, p.pid, outside)
+			return nil, nil, fmt.Errorf("%w: process %d has the root of process %d", errNotYet, p.pid, outside)
 		}
 	}
-	ids, err := p.idMap()
-	if err != nil {
-		return nil, err
+	if users, err = readNames(p, root, "uid_map", "etc/passwd"); err == nil {
+		groups, err = readNames(p, root, "gid_map", "etc/group")
 	}
-	return usersIn(root, ids)
+	return users, groups, err
 }
 
 // isRootOf compares by device and inode.
@@ -280,8 +279,8 @@ func (inv *Inventory) isRootOf(root *os.File, pid int) (bool, error) {
 }
 
 // idMap is the same for all where the kernel has no user namespaces.
-func (p *proc) idMap() (idMap, error) {
-	f, err := openat(p.dir, "uid_map", unix.O_RDONLY)
+func (p *proc) idMap(name string) (idMap, error) {
+	f, err := openat(p.dir, name, unix.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return sameIDs, nil
 	}
@@ -292,21 +291,25 @@ func (p *proc) idMap() (idMap, error) {
 	return parseIDMap(f)
 }
 
-// usersIn reads etc/passwd below a root. What links there lead to is looked for
+// readNames reads a file below a root. What links there lead to is looked for
 // below that root too (openat2, Linux 5.6). Only a regular file is opened: to
 // open a device can be an act, and a fifo would wait. A root without such a file
-// has no users.
-func usersIn(root *os.File, ids idMap) ([]User, error) {
-	fd, err := unix.Openat2(int(root.Fd()), "etc/passwd", &unix.OpenHow{
+// has no names.
+func readNames(p *proc, root *os.File, idMap, name string) ([]User, error) {
+	ids, err := p.idMap(idMap)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Openat2(int(root.Fd()), name, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return []User{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find passwd: %w", err)
+		return nil, fmt.Errorf("find %s: %w", name, err)
 	}
-	found := os.NewFile(uintptr(fd), "etc/passwd")
+	found := os.NewFile(uintptr(fd), name)
 	defer found.Close()
 	info, err := found.Stat()
 	if err != nil {
@@ -318,7 +321,7 @@ func usersIn(root *os.File, ids idMap) ([]User, error) {
 	// O_NONBLOCK: do not wait for whoever has a lease on it.
 	f, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open passwd: %w", err)
+		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	defer f.Close()
 	return parsePasswd(f, ids)

@@ -37,6 +37,7 @@ func newRoot(t *testing.T, passwd string) string {
 	root := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(root, "etc"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(passwd), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(root, "etc/group"), []byte("staff:x:50:jane\n"), 0o600))
 	return root
 }
 
@@ -47,6 +48,7 @@ func (p procs) start(pid, parent, time int, root string) {
 	stat := fmt.Sprintf("%d (a) b (c) S %d %s%d 0\n", pid, parent, strings.Repeat("0 ", 17), time)
 	require.NoError(p.t, os.WriteFile(filepath.Join(dir, "stat"), []byte(stat), 0o600))
 	require.NoError(p.t, os.WriteFile(filepath.Join(dir, "uid_map"), []byte("0 0 4294967295\n"), 0o600))
+	require.NoError(p.t, os.WriteFile(filepath.Join(dir, "gid_map"), []byte("0 200000 65536\n"), 0o600))
 	require.NoError(p.t, os.Symlink(root, filepath.Join(dir, "root")))
 }
 
@@ -215,11 +217,12 @@ func TestUsersOfAnotherCgroup(t *testing.T) {
 	p.start(20, 10, 7, newRoot(t, "app:x:1000:1000:::\n"))
 	cgroup := p.join("docker/"+idA, 20)
 	inv := p.inventory()
-	_, err := inv.readUsers(cgroupDir{path: "/docker/" + idA, id: cgroup + 1})
+	_, _, err := inv.readUsers(cgroupDir{path: "/docker/" + idA, id: cgroup + 1})
 	require.ErrorContains(t, err, "the cgroup is gone")
-	users, err := inv.readUsers(cgroupDir{path: "/docker/" + idA, id: cgroup})
+	users, groups, err := inv.readUsers(cgroupDir{path: "/docker/" + idA, id: cgroup})
 	require.NoError(t, err)
 	require.Equal(t, []User{{"app", 1000}}, users)
+	require.Equal(t, []Group{{"staff", 200050}}, groups)
 }
 
 // A container that goes leaves no attempts behind: the package's TestMain counts

@@ -6,9 +6,11 @@ package container
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,6 +24,24 @@ type User struct {
 	ID uint32
 }
 
+// Group is a line of a container's own /etc/group, otherwise like User.
+type Group = User
+
+// UserName is the first name that a user's id has in the container, empty when
+// it has none or the names are not known.
+func (c *Container) UserName(id uint32) string { return nameOf(c.Users, id) }
+
+// GroupName is the same for a group.
+func (c *Container) GroupName(id uint32) string { return nameOf(c.Groups, id) }
+
+func nameOf(all []User, id uint32) string {
+	at, found := slices.BinarySearchFunc(all, id, func(one User, id uint32) int { return cmp.Compare(one.ID, id) })
+	if !found {
+		return ""
+	}
+	return all[at].Name
+}
+
 // How much is taken of a file that a container may have made.
 const (
 	maxPasswdBytes = 1 << 20
@@ -30,32 +50,35 @@ const (
 	maxIDMapBytes  = 1 << 16 // 340 lines of 33 bytes at most, user_namespaces(7)
 )
 
-// parsePasswd takes the users from a file as passwd(5) describes it. Lines that
-// are not of that form are left out, as are those past the bounds and users
-// whose id the container does not have. The result is never nil without error.
+// parsePasswd takes the users from a file as passwd(5) describes it, or the
+// groups from one as group(5) does. Lines that are not of that form are left
+// out, as are those past the bounds and ids that the container does not have.
+// They are sorted by id, those of one id as they stand in the file. The result
+// is never nil without error.
 func parsePasswd(r io.Reader, ids idMap) ([]User, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxPasswdBytes))
 	if err != nil {
-		return nil, fmt.Errorf("read passwd: %w", err)
+		return nil, fmt.Errorf("read names: %w", err)
 	}
 	if len(text) == maxPasswdBytes {
 		text = text[:bytes.LastIndexByte(text, '\n')+1] // the rest may be half a line
 	}
-	users, lines := []User{}, 0
+	all, lines := []User{}, 0
 	for line := range strings.Lines(string(text)) {
 		if lines++; lines > maxPasswdLines {
 			break
 		}
 		if u, ok := parseUser(line); ok {
 			if u.ID, ok = ids.node(u.ID); ok {
-				users = append(users, u)
+				all = append(all, u)
 			}
 		}
 	}
-	return users, nil
+	slices.SortStableFunc(all, func(a, b User) int { return cmp.Compare(a.ID, b.ID) })
+	return all, nil
 }
 
-// parseUser takes name:password:uid:gid and whatever follows.
+// parseUser takes name:password:id:more and whatever follows.
 func parseUser(line string) (User, bool) {
 	fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 5)
 	if len(fields) < 4 || fields[0] == "" || fields[0][0] == '#' || len(fields[0]) > maxUserName {
@@ -68,7 +91,7 @@ func parseUser(line string) (User, bool) {
 	return User{Name: fields[0], ID: uint32(id)}, true
 }
 
-// idMap is /proc/<pid>/uid_map as a reader in the initial user namespace sees
+// idMap is /proc/<pid>/uid_map or gid_map as a reader in the initial user namespace sees
 // it.
 type idMap []idRange
 
@@ -91,18 +114,18 @@ func (m idMap) node(id uint32) (uint32, bool) {
 func parseIDMap(r io.Reader) (idMap, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxIDMapBytes))
 	if err != nil {
-		return nil, fmt.Errorf("read uid_map: %w", err)
+		return nil, fmt.Errorf("read id map: %w", err)
 	}
 	var m idMap
 	for line := range strings.Lines(string(text)) {
 		var ids idRange
 		if _, err := fmt.Sscan(line, &ids.inside, &ids.outside, &ids.count); err != nil {
-			return nil, fmt.Errorf("read uid_map: line %q: %w", line, err)
+			return nil, fmt.Errorf("read id map: line %q: %w", line, err)
 		}
 		m = append(m, ids)
 	}
 	if len(m) == 0 {
-		return nil, fmt.Errorf("read uid_map: %w: its ids are not mapped", errNotYet)
+		return nil, fmt.Errorf("read id map: %w: its ids are not mapped", errNotYet)
 	}
 	return m, nil
 }

@@ -21,6 +21,7 @@ func TestParsePasswd(t *testing.T) {
 		"as adduser writes it":   {"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:,,,:/home/app:/bin/sh\n", []User{{"root", 0}, {"app", 1000}}},
 		"no newline at the end":  {"app:x:1:1:::", []User{{"app", 1}}},
 		"two names of one id":    {"a:x:1:1:::\nb:x:1:1:::\n", []User{{"a", 1}, {"b", 1}}},
+		"not in order":           {"b:x:2:1:::\na:x:1:1:::\nc:x:2:1:::\n", []User{{"a", 1}, {"b", 2}, {"c", 2}}},
 		"nothing":                {"", []User{}},
 		"no name":                {":x:1:1:::\n", []User{}},
 		"a comment":              {"#app:x:1:1:::\n", []User{}},
@@ -51,5 +52,14 @@ func TestUsersHaveTheNodesIDs(t *testing.T) {
 	_, err = parseIDMap(strings.NewReader(""))
 	require.ErrorIs(t, err, errNotYet)
 	_, err = parseIDMap(strings.NewReader("0 1000\n"))
-	require.ErrorContains(t, err, "read uid_map: line")
+	require.ErrorContains(t, err, "read id map: line")
+}
+
+func TestNames(t *testing.T) {
+	groups, err := parsePasswd(strings.NewReader("wheel:x:10:\nroot:x:0:root\nstaff:x:10:app,jane\n"), sameIDs)
+	require.NoError(t, err)
+	c := Container{Users: []User{{"root", 0}, {"app", 1000}, {"www", 1000}}, Groups: groups}
+	require.Equal(t, []string{"root", "app", "", ""}, []string{c.UserName(0), c.UserName(1000), c.UserName(10), c.UserName(1001)})
+	require.Equal(t, []string{"root", "wheel", ""}, []string{c.GroupName(0), c.GroupName(10), c.GroupName(1000)})
+	require.Empty(t, (&Container{}).UserName(0))
 }
