@@ -89,7 +89,7 @@ func (m *managed) identify(in *unit.Input) {
 	if n.builder != nil && n.agent == agent && n.namespace == namespace {
 		return
 	}
-	facts, err := host.Read(host.Options{})
+	facts, err := host.Read(host.Options{Proc: m.opened.Proc})
 	m.logError("heartbeats do not say of which host they are", err)
 	if !m.opened.HostIP {
 		facts = facts.WithoutAddresses()

@@ -21,9 +21,9 @@ import (
 
 // Options say where to look.
 type Options struct {
-	// Root is where the host's root directory is, with its proc and etc: / by
-	// default, /hostfs in a container that has them mounted there.
-	Root string
+	// Proc is where the host's /proc is mounted: /proc by default, /hostfs/proc in
+	// a container that has it there.
+	Proc string
 }
 
 // Facts describe the node. They do not change while it runs, except for the
@@ -76,11 +76,10 @@ const initialPIDNamespace = 0xEFFFFFFC
 // Read reads the facts. It fails when there is no boot id: without it, entity
 // ids of this node cannot be told from those of another.
 func Read(opts Options) (Facts, error) {
-	root := opts.Root
-	if root == "" {
-		root = "/"
+	proc := opts.Proc
+	if proc == "" {
+		proc = "/proc"
 	}
-	proc := filepath.Join(root, "proc")
 	bootID := line(proc, "sys/kernel/random/boot_id")
 	if bootID == "" {
 		return Facts{}, fmt.Errorf("read facts of the host: no boot id in %s: mount the host's /proc there", filepath.Join(proc, "sys/kernel/random/boot_id"))
@@ -90,13 +89,50 @@ func Read(opts Options) (Facts, error) {
 		PIDNamespace: initialPIDNamespace,
 		OS:           OS{Type: "linux", Kernel: strings.TrimSpace(line(proc, "sys/kernel/osrelease") + " " + line(proc, "sys/kernel/version"))},
 	}
+	own, _ := os.Readlink("/proc/self/ns/pid") // to know nothing of it is to be in the host's
+	root, ours := rootOf(proc, own)
 	// An error means that some facts are missing, and then they are empty.
 	found, err := sysinfo.Host(sysinfo.WithHostFS(root))
 	if errors.Is(err, types.ErrNotImplemented) || reflect.ValueOf(found).IsNil() {
 		return Facts{}, fmt.Errorf("read facts of the host: %w", err)
 	}
 	facts.take(found.Info())
+	if ours {
+		facts.OS = OS{Type: facts.OS.Type, Kernel: facts.OS.Kernel}
+		facts.MachineID = ""
+	}
+	if name := foreignName(proc, root); name != "" {
+		facts.Hostname = name
+	}
 	return facts, nil
+}
+
+// rootOf finds the host's root directory: that of its first process or, where
+// it may not be looked at, the one in which its /proc is mounted. ours tells,
+// by our pid namespace, that it is a container's own, of the image that we run
+// in: files there say nothing of the host.
+func rootOf(proc, namespace string) (root string, ours bool) {
+	root = filepath.Join(proc, "1/root")
+	first, err := os.Stat(root + "/.")
+	if err != nil {
+		return filepath.Dir(proc), false
+	}
+	own, err := os.Stat("/")
+	if err != nil || !os.SameFile(first, own) {
+		return root, false
+	}
+	return "/", namespace != "" && namespace != fmt.Sprintf("pid:[%d]", initialPIDNamespace)
+}
+
+// foreignName is the host's name by its own file where the kernel would tell
+// another one: every UTS namespace has its name.
+func foreignName(proc, root string) string {
+	first, err := os.Readlink(filepath.Join(proc, "1/ns/uts"))
+	own, ownErr := os.Readlink("/proc/self/ns/uts")
+	if err != nil || ownErr != nil || first == own {
+		return ""
+	}
+	return line(root, "etc/hostname")
 }
 
 func (f *Facts) take(info types.HostInfo) {

@@ -41,7 +41,7 @@ func node() map[string]string {
 }
 
 func TestReadsTheHostNotTheContainer(t *testing.T) {
-	facts, err := Read(Options{Root: root(t, node())})
+	facts, err := Read(Options{Proc: filepath.Join(root(t, node()), "proc")})
 	require.NoError(t, err)
 	require.Empty(t, cmp.Diff(Facts{
 		BootID:       bootID,
@@ -62,11 +62,49 @@ func TestReadWithoutOSRelease(t *testing.T) {
 	files := node()
 	delete(files, "etc/os-release")
 	delete(files, "etc/machine-id")
-	facts, err := Read(Options{Root: root(t, files)})
+	facts, err := Read(Options{Proc: filepath.Join(root(t, files), "proc")})
 	require.NoError(t, err)
 	require.Equal(t, OS{Type: "linux", Kernel: "5.10.161+ #1 SMP Thu Jan 5"}, facts.OS)
 	require.Empty(t, facts.MachineID)
 	require.NotEmpty(t, facts.Hostname)
+}
+
+// In a container that has only the host's /proc, its first process leads to its root.
+func TestReadThroughTheFirstProcess(t *testing.T) {
+	files := node()
+	files["etc/hostname"] = "node-7\n"
+	host := root(t, files)
+	image := root(t, map[string]string{
+		"etc/os-release":                     "ID=alpine\nNAME=Alpine\n",
+		"hostproc/sys/kernel/random/boot_id": bootID + "\n",
+	})
+	proc := filepath.Join(image, "hostproc")
+	require.NoError(t, os.MkdirAll(filepath.Join(proc, "1/ns"), 0o755))
+	require.NoError(t, os.Symlink(host, filepath.Join(proc, "1/root")))
+	require.NoError(t, os.Symlink("uts:[1]", filepath.Join(proc, "1/ns/uts")))
+	facts, err := Read(Options{Proc: proc})
+	require.NoError(t, err)
+	require.Equal(t, "debian", facts.OS.Platform)
+	require.Equal(t, "node-7", facts.Hostname)
+	require.NoError(t, os.Remove(filepath.Join(host, "etc/hostname")))
+	facts, err = Read(Options{Proc: proc})
+	require.NoError(t, err)
+	require.NotEmpty(t, facts.Hostname)
+}
+
+// The root of a container that sees only itself is not the host's.
+func TestRoot(t *testing.T) {
+	proc := t.TempDir()
+	root, ours := rootOf(proc, "pid:[7]")
+	require.Equal(t, filepath.Dir(proc), root)
+	require.False(t, ours, "nothing is known of the first process")
+	require.NoError(t, os.Mkdir(filepath.Join(proc, "1"), 0o755))
+	require.NoError(t, os.Symlink("/", filepath.Join(proc, "1/root")))
+	for namespace, want := range map[string]bool{"pid:[7]": true, "pid:[4026531836]": false, "": false} {
+		root, ours = rootOf(proc, namespace)
+		require.Equal(t, "/", root)
+		require.Equal(t, want, ours, namespace)
+	}
 }
 
 func TestReadNeedsProc(t *testing.T) {
@@ -77,7 +115,7 @@ func TestReadNeedsProc(t *testing.T) {
 		files := node()
 		delete(files, missing)
 		dir := root(t, files)
-		facts, err := Read(Options{Root: dir})
+		facts, err := Read(Options{Proc: filepath.Join(dir, "proc")})
 		require.ErrorContains(t, err, want, missing)
 		require.ErrorContains(t, err, dir, missing)
 		require.Empty(t, facts)

@@ -101,7 +101,7 @@ func Open(cfg Config) (*Pipeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the containers' cgroups: %w", err)
 	}
-	facts, err := host.Read(host.Options{})
+	facts, err := host.Read(host.Options{Proc: cfg.Proc})
 	if err != nil {
 		return nil, fmt.Errorf("read the host's facts: %w", err)
 	}
@@ -120,7 +120,7 @@ func Open(cfg Config) (*Pipeline, error) {
 	}
 	p := &Pipeline{
 		probe:      pr,
-		inventory:  container.New(container.Options{Cgroup: cfg.Cgroup}),
+		inventory:  container.New(container.Options{Cgroup: cfg.Cgroup, Proc: cfg.Proc}),
 		processes:  process.NewTable(process.Identity{BootID: facts.BootID, PIDNamespace: facts.PIDNamespace, BootTime: pr.BootTime()}),
 		builder:    ecs.NewBuilder(ecs.Static{Host: facts, Agent: cfg.Agent, Namespace: cfg.Namespace}),
 		settle:     settle.New(settleMax, settleAge),
