@@ -65,13 +65,21 @@ struct signal_struct {
 	struct tty_struct *tty;
 };
 
+struct group_info {
+	int ngroups;
+	kgid_t gid[1];
+};
+
 struct cred {
 	kuid_t uid;
 	kgid_t gid;
+	kuid_t suid;
+	kgid_t sgid;
 	kuid_t euid;
 	kgid_t egid;
 	kernel_cap_t cap_permitted;
 	kernel_cap_t cap_effective;
+	struct group_info *group_info;
 };
 
 struct qstr {
@@ -129,6 +137,15 @@ struct file {
 	fmode_t f_mode;
 };
 
+struct fdtable {
+	unsigned int max_fds; /* at least 32 */
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct fs_struct {
 	int umask;
 	struct path root;
@@ -183,6 +200,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct fs_struct *fs;
+	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	const struct cred *cred;
 	struct css_set *cgroups;

@@ -38,6 +38,45 @@ static __always_inline void task_tty(struct signal_struct *signal, __u32 *major,
 	*minor = BPF_CORE_READ(driver, minor_start) + BPF_CORE_READ(tty, index);
 }
 
+/* What a descriptor refers to, NULL when it is closed. The first ones are in every table. */
+static __always_inline struct file *task_file(struct task_struct *task, int fd)
+{
+	struct file **files = BPF_CORE_READ(task, files, fdt, fd);
+	struct file *file = 0;
+
+	bpf_probe_read_kernel(&file, sizeof(file), &files[fd]);
+	return file;
+}
+
+#define DEV_TTY ((5 << 20) | 0) /* /dev/tty, whichever terminal controls the task */
+
+static __always_inline bool file_is_tty(struct file *file, __u32 device)
+{
+	__u32 is = file ? BPF_CORE_READ(file, f_inode, i_rdev) : 0;
+
+	return is == device || is == DEV_TTY;
+}
+
+/* Whether the task reads from its controlling terminal and complains to it. */
+static __always_inline bool task_on_tty(struct task_struct *task, __u32 major, __u32 minor)
+{
+	__u32 device = major << 20 | minor; /* as the kernel's MKDEV has it */
+
+	return device && file_is_tty(task_file(task, 0), device) &&
+	       file_is_tty(task_file(task, 2), device);
+}
+
+static __always_inline void task_groups(struct taskinfo *info, const struct cred *cred)
+{
+	struct group_info *groups = BPF_CORE_READ(cred, group_info);
+	__u32 count = BPF_CORE_READ(groups, ngroups);
+
+	info->group_count = count;
+	if (count > MAX_GROUPS)
+		count = MAX_GROUPS;
+	bpf_core_read(info->groups, count * sizeof(info->groups[0]), &groups->gid);
+}
+
 static __noinline void task_fill(struct taskinfo *info, struct task_struct *task)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
@@ -60,7 +99,11 @@ static __noinline void task_fill(struct taskinfo *info, struct task_struct *task
 	info->gid = BPF_CORE_READ(cred, egid.val);
 	info->ruid = BPF_CORE_READ(cred, uid.val);
 	info->rgid = BPF_CORE_READ(cred, gid.val);
+	info->suid = BPF_CORE_READ(cred, suid.val);
+	info->sgid = BPF_CORE_READ(cred, sgid.val);
+	task_groups(info, cred);
 	task_tty(signal, &info->tty_major, &info->tty_minor);
+	info->on_tty = task_on_tty(task, info->tty_major, info->tty_minor);
 	bpf_core_read(&info->comm, sizeof(info->comm), &task->comm);
 }
 

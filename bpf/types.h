@@ -22,6 +22,7 @@ enum limits {
 	MAX_PATH = 4096, /* bytes of one path in a record */
 	MAX_DATA = 16384, /* where a string of a record may begin */
 	MAX_ARGS = 8192, /* bytes of argv in a record */
+	MAX_GROUPS = 16, /* supplementary ones in a record */
 	SCRATCH_SLOTS = 4, /* per processor */
 	MAX_CASES = 64, /* rehearsed in one run */
 	MAX_SEATS = 8192, /* a power of two */
@@ -118,8 +119,11 @@ struct taskinfo {
 	__u64 parent_start;
 	__u64 cap_effective, cap_permitted;
 	__u32 pid, tid, parent_pid, pgid, sid, nspid;
-	__u32 uid, gid, ruid, rgid;
+	__u32 uid, gid, ruid, rgid, suid, sgid;
 	__u32 tty_major, tty_minor; /* 0, 0: no controlling terminal */
+	__u32 on_tty; /* standard input and error are the controlling terminal */
+	__u32 group_count; /* of all, in groups the first ones */
+	__u32 groups[MAX_GROUPS];
 	__u8 comm[16];
 };
 

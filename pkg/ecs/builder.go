@@ -42,6 +42,7 @@ type Builder struct {
 	message []byte
 	labels  []string
 	gaps    gaps
+	who     *container.Container // whose names the ids of a document have
 }
 
 // NewBuilder returns a builder.
@@ -81,6 +82,9 @@ func (b *Builder) agent(a Agent) {
 	e.close(m)
 }
 
+// nobody is a container in which no id has a name.
+var nobody container.Container
+
 // subject is all that one document is made of.
 type subject struct {
 	ev        *event.Event
@@ -95,6 +99,10 @@ type subject struct {
 // container that is not known; the event's scope tells which.
 func (b *Builder) Documents(docs []Doc, ev *event.Event, l *process.Lineage, c *container.Container, m *Match) []Doc {
 	s := subject{ev, l, c, m}
+	b.who = &nobody
+	if c != nil {
+		b.who = c
+	}
 	if m.Log {
 		docs = append(docs, b.document(&s, logStream(ev)))
 	}

@@ -46,7 +46,8 @@ var (
 			Labels: map[string]string{"tier": "front", "app": "web"}},
 	}
 	docker = container.Container{ID: strings.Repeat("ab", 32), Name: "db", CgroupID: 4712, Runtime: "docker", Complete: true,
-		Image: container.Image{Reference: "postgres", Repository: "docker.io/library/postgres", Tag: "16"}}
+		Image: container.Image{Reference: "postgres", Repository: "docker.io/library/postgres", Tag: "16"},
+		Users: []container.User{{Name: "root", ID: 0}, {Name: "app", ID: 1000}, {Name: "bin\xff", ID: 1004}}, Groups: []container.Group{{Name: "staff", ID: 27}, {Name: "app", ID: 1001}}}
 )
 
 // scene plays events through a process table into documents.
@@ -151,10 +152,15 @@ var cases = map[string]func() *scene{
 		s := newScene(&docker)
 		s.start("/bin/bash")
 		t := s.tasks[101]
-		t.TTYMajor, t.TTYMinor, t.UID, t.GID, t.RealUID, t.RealGID = 136, 3, 1000, 1001, 1002, 1003
+		t.TTYMajor, t.TTYMinor, t.Interactive, t.UID, t.GID, t.RealUID, t.RealGID = 136, 3, true, 1000, 1001, 1002, 1003
+		t.SavedUID, t.SavedGID, t.Groups = 1004, 1005, event.Groups{Count: 2, First: [event.MaxGroups]uint32{1001, 27}}
 		s.tasks[101] = t
 		s.fork(101, 102)
 		s.exec(102, "/usr/bin/id")
+		t = s.tasks[102]
+		t.Interactive, t.Groups.Count = false, event.MaxGroups+1
+		s.tasks[102] = t
+		s.exec(102, "/usr/bin/groups")
 		return s
 	},
 	"file": func() *scene {

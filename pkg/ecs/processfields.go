@@ -15,13 +15,16 @@ func (b *Builder) process(s *subject) {
 	p := l.Process
 	m := e.open("process")
 	b.identity(p)
-	b.image(p)
+	b.image(l, p)
 	e.joined("command_line", p.Args)
 	if p.NamespacePID != 0 {
 		e.uint("vpid", uint64(p.NamespacePID))
 	}
-	b.ids("real_user", p.RealUID)
-	b.ids("real_group", p.RealGID)
+	b.user("real_user", p.RealUID)
+	b.group("real_group", p.RealGID)
+	b.user("saved_user", s.ev.Task.SavedUID)
+	b.group("saved_group", s.ev.Task.SavedGID)
+	b.groups(&s.ev.Task.Groups)
 	b.thread(&s.ev.Task)
 	b.previous(p)
 	b.end(s)
@@ -42,7 +45,7 @@ func (b *Builder) identity(p *process.Process) {
 
 // image writes what the process runs and as whom. Of a process that was never
 // seen nothing of this is known.
-func (b *Builder) image(p *process.Process) {
+func (b *Builder) image(l *process.Lineage, p *process.Process) {
 	if p.Origin == process.Unknown {
 		b.gap("executable")
 		return
@@ -54,9 +57,14 @@ func (b *Builder) image(p *process.Process) {
 	b.args(p)
 	e.str("working_directory", p.WorkingDirectory.Name)
 	b.gapPath("working_directory", p.WorkingDirectory)
-	e.bool("interactive", p.Interactive())
-	b.ids("user", p.UID)
-	b.ids("group", p.GID)
+	e.bool("interactive", p.Interactive)
+	if l.Together(p) {
+		b.user("user", p.UID)
+		b.group("group", p.GID)
+	} else {
+		b.named("user", p.UID, "")
+		b.named("group", p.GID, "")
+	}
 	b.tty(p)
 }
 
@@ -74,14 +82,41 @@ func (b *Builder) args(p *process.Process) {
 	}
 }
 
-func (b *Builder) ids(object string, id uint32) {
+// user and group write who somebody in the event's container is, by id and, if
+// the container's own files have one, by name.
+func (b *Builder) user(object string, id uint32) { b.named(object, id, b.who.UserName(id)) }
+
+func (b *Builder) group(object string, id uint32) { b.named(object, id, b.who.GroupName(id)) }
+
+func (b *Builder) named(object string, id uint32, name string) {
 	m := b.enc.open(object)
 	b.enc.decimal("id", uint64(id))
+	b.enc.str("name", name)
 	b.enc.close(m)
 }
 
+// groups writes the supplementary groups, a list of objects.
+func (b *Builder) groups(g *event.Groups) {
+	if g.Count == 0 {
+		return
+	}
+	e := &b.enc
+	e.key("supplemental_groups")
+	e.buf = append(e.buf, '[')
+	for _, id := range g.Known() {
+		e.buf = append(e.buf, '{')
+		e.decimal("id", uint64(id))
+		e.str("name", b.who.GroupName(id))
+		e.buf = append(closeWith(e.buf, '}'), ',')
+	}
+	e.buf = append(closeWith(e.buf, ']'), ',')
+	if g.Count > event.MaxGroups {
+		b.gaps.truncated = append(b.gaps.truncated, e.field("supplemental_groups"))
+	}
+}
+
 func (b *Builder) tty(p *process.Process) {
-	if !p.Interactive() {
+	if p.TTYMajor == 0 && p.TTYMinor == 0 {
 		return
 	}
 	e := &b.enc
@@ -140,8 +175,9 @@ func (b *Builder) parent(parent *process.Process, s *subject) {
 	}
 	m := b.enc.open("parent")
 	b.identity(parent)
-	b.image(parent)
+	b.image(s.lineage, parent)
 	b.enc.joined("command_line", parent.Args)
+	b.enc.bool("same_as_process", false)
 	b.enc.close(m)
 }
 
@@ -154,11 +190,11 @@ func (b *Builder) leader(name string, l *process.Lineage, leader *process.Proces
 	e := &b.enc
 	m := e.open(name)
 	b.identity(leader)
-	b.image(leader)
+	b.image(l, leader)
 	e.bool("same_as_process", l.Same(leader))
 	if name == "entry_leader" {
 		meta := e.open("entry_meta")
-		e.str("type", "container")
+		e.str("type", l.EntryType)
 		e.close(meta)
 	}
 	e.close(m)
@@ -167,8 +203,8 @@ func (b *Builder) leader(name string, l *process.Lineage, leader *process.Proces
 // actor writes the top-level ids by which sequences of file and process events
 // are joined.
 func (b *Builder) actor(t *event.Task) {
-	b.ids("user", t.UID)
-	b.ids("group", t.GID)
+	b.user("user", t.UID)
+	b.group("group", t.GID)
 }
 
 // gap notes that a field of the open object could not be found out.

@@ -153,14 +153,29 @@ type Task struct {
 	NamespacePID       uint32 // pid in the task's own pid namespace
 	UID, GID           uint32 // effective
 	RealUID, RealGID   uint32
+	SavedUID, SavedGID uint32
+	Groups             Groups // supplementary ones
 	CapEffective       uint64
 	CapPermitted       uint64
 	TTYMajor, TTYMinor uint32 // controlling terminal; 0, 0 is none
-	Comm               string
+	// Interactive: standard input and standard error are the controlling
+	// terminal, which is what ECS means by the word.
+	Interactive bool
+	Comm        string
 }
 
-// Interactive says whether the task's session has a controlling terminal.
-func (t Task) Interactive() bool { return t.TTYMajor != 0 || t.TTYMinor != 0 }
+// MaxGroups is how many of its groups are known of a task.
+const MaxGroups = 16
+
+// Groups are a task's supplementary groups: how many there are, and the first
+// ones of them.
+type Groups struct {
+	Count uint32
+	First [MaxGroups]uint32
+}
+
+// Known lists the groups that are known.
+func (g *Groups) Known() []uint32 { return g.First[:min(g.Count, MaxGroups)] }
 
 // ScopeState says what the kernel knew about the container of the task.
 type ScopeState uint8

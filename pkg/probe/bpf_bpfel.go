@@ -133,6 +133,7 @@ const (
 	bpfLimitsMAX_PATH       bpfLimits = 4096
 	bpfLimitsMAX_DATA       bpfLimits = 16384
 	bpfLimitsMAX_ARGS       bpfLimits = 8192
+	bpfLimitsMAX_GROUPS     bpfLimits = 16
 	bpfLimitsSCRATCH_SLOTS  bpfLimits = 4
 	bpfLimitsMAX_CASES      bpfLimits = 64
 	bpfLimitsMAX_SEATS      bpfLimits = 8192
@@ -255,8 +256,13 @@ type bpfRecord struct {
 		Gid          uint32
 		Ruid         uint32
 		Rgid         uint32
+		Suid         uint32
+		Sgid         uint32
 		TtyMajor     uint32
 		TtyMinor     uint32
+		OnTty        uint32
+		GroupCount   uint32
+		Groups       [16]uint32
 		Comm         [16]uint8
 	}
 	EventsBefore uint64

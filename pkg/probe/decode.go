@@ -141,9 +141,10 @@ func task(r *bpfRecord) event.Task {
 		PID: t.Pid, TID: t.Tid, Start: t.Start,
 		ParentPID: t.ParentPid, ParentStart: t.ParentStart,
 		GroupLeaderPID: t.Pgid, SessionLeaderPID: t.Sid, NamespacePID: t.Nspid,
-		UID: t.Uid, GID: t.Gid, RealUID: t.Ruid, RealGID: t.Rgid,
+		UID: t.Uid, GID: t.Gid, RealUID: t.Ruid, RealGID: t.Rgid, SavedUID: t.Suid, SavedGID: t.Sgid,
+		Groups:       event.Groups{Count: t.GroupCount, First: t.Groups},
 		CapEffective: t.CapEffective, CapPermitted: t.CapPermitted,
-		TTYMajor: t.TtyMajor, TTYMinor: t.TtyMinor,
+		TTYMajor: t.TtyMajor, TTYMinor: t.TtyMinor, Interactive: t.OnTty != 0,
 		Comm: string(comm),
 	}
 }

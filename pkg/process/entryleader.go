@@ -18,6 +18,15 @@ import (
 // still is runc, may execute a sealed copy of itself there, and forks twice
 // more before the container's program starts; none of these is an entry, and
 // what they fork is not led by them.
+//
+// A container may have a door of its own: what sshd starts for somebody who
+// logged in is an entry too, the only other one that containers know.
+
+// The values of ECS process.entry_leader.entry_meta.type that occur here.
+const (
+	entryContainer = "container"
+	entrySSH       = "sshd"
+)
 
 // place notes the container that the kernel saw the process in. A process of
 // the snapshot that has an entry leader learns its container here, or that it
@@ -55,11 +64,36 @@ func (t *Table) inheritEntry(n, parent *node) {
 // enter makes a process that executed exe its own entry leader, unless it has
 // one or is still the runtime.
 func (t *Table) enter(n *node, exe event.Path) {
-	if n.container == 0 || n.entered {
+	if n.container == 0 {
+		return
+	}
+	if n.entered && t.logsIn(n) {
+		n.login = true
+		t.link(n, &n.entry, n.key)
+	}
+	if n.entered {
 		return
 	}
 	t.link(n, &n.entry, n.key)
 	n.entered = !t.settingUp(n, exe)
+}
+
+// logsIn says whether sshd made a process to lead a session, and the process is
+// not sshd any more. sshd serves each connection by children of its own, which
+// are called sshd-session since OpenSSH 9.8.
+func (t *Table) logsIn(n *node) bool {
+	parent := t.get(n.parent)
+	return n.session == n.key && parent != nil && isSSH(parent.cur.Name) && !isSSH(n.cur.Name)
+}
+
+func isSSH(name string) bool { return name == "sshd" || name == "sshd-session" || name == "sshd-auth" }
+
+// entryType is how the container was entered by whom the process descends from.
+func (t *Table) entryType(n *node) string {
+	if leader := t.get(n.entry); leader != nil && leader.login {
+		return entrySSH
+	}
+	return entryContainer
 }
 
 // settingUp says whether exe is the container runtime's own program: a copy of

@@ -82,6 +82,53 @@ func TestExecIntoAContainerIsItsOwnEntryLeader(t *testing.T) {
 	require.Equal(t, []string{"sh", "runc", "runc", "runc", "containerd-shim-runc-v2", "systemd"}, names(l.Ancestors()))
 }
 
+// Somebody logs in to a container that runs sshd.
+func TestLoginIsAnEntry(t *testing.T) {
+	m := newMachine()
+	l := startContainer(m, event.Path{Name: "/usr/bin/runc"}, "/usr/sbin/sshd", "-D")
+	require.Equal(t, "container", l.EntryType)
+	m.fork(33, 34)
+	m.tasks[34].SessionLeaderPID = 34
+	l = m.exec(34, "/usr/lib/openssh/sshd-session")
+	require.Equal(t, uint32(33), l.EntryLeader.PID, "sshd's own")
+	m.fork(34, 35)
+	require.Equal(t, uint32(33), m.exec(35, "/usr/bin/env").EntryLeader.PID, "a child that leads no session")
+	m.fork(34, 36)
+	m.tasks[36].SessionLeaderPID = 36
+	l = m.exec(36, "/bin/bash")
+	require.True(t, l.Same(l.EntryLeader))
+	require.Equal(t, "sshd", l.EntryType)
+	m.fork(36, 37)
+	m.tasks[37].SessionLeaderPID = 37
+	l = m.exec(37, "/bin/ls")
+	require.Equal(t, "bash", l.EntryLeader.Name, "a session that no sshd made")
+	require.Equal(t, "sshd", l.EntryType)
+	require.Equal(t, "container", m.touch(33).EntryType)
+}
+
+// Ids mean the same users to those of one container alone.
+func TestTogether(t *testing.T) {
+	m := newMachine()
+	l := startContainer(m, event.Path{Name: "/usr/bin/runc"}, "/app")
+	require.True(t, l.Together(l.Process))
+	require.True(t, l.Together(l.EntryLeader))
+	m.tasks[33].SessionLeaderPID, m.tasks[33].GroupLeaderPID = 33, 33
+	m.touch(33)
+	m.fork(33, 34)
+	l = m.exec(34, "/bin/sh")
+	for _, p := range []*Process{l.Parent, l.SessionLeader, l.GroupLeader} {
+		require.True(t, l.Together(p))
+	}
+	m = seeded(t)
+	l = m.touch(34)
+	require.True(t, l.Together(l.Parent), "which has not acted since the start")
+	l = m.touch(33)
+	require.False(t, l.Together(l.Parent))
+	m.fork(1, 10)
+	l = m.exec(10, "/bin/bash")
+	require.False(t, l.Together(l.Parent), "outside all containers")
+}
+
 func TestRuntimeInTheContainerLeadsNobody(t *testing.T) {
 	m := newMachine()
 	m.fork(1, 30)

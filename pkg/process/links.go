@@ -121,6 +121,9 @@ func (t *Table) lineage(n *node, p *Process, when time.Time) Lineage {
 	if l.EntryLeader == nil && n.container != 0 {
 		l.EntryLeader = p
 	}
+	if l.EntryLeader != nil {
+		l.EntryType = t.entryType(n)
+	}
 	for up := n; l.ancestorCount < maxAncestors; l.ancestorCount++ {
 		parent := t.get(up.parent)
 		if parent == nil || parent == up {
@@ -134,7 +137,24 @@ func (t *Table) lineage(n *node, p *Process, when time.Time) Lineage {
 	} else if n.parent.start != 0 {
 		l.Parent = t.stub(n.parent)
 	}
+	l.strangers[0] = t.stranger(n, n.parent, l.Parent)
+	l.strangers[1] = t.stranger(n, n.group, l.GroupLeader)
+	l.strangers[2] = t.stranger(n, n.session, l.SessionLeader)
 	return l
+}
+
+// stranger is p, the process behind a link of n, unless both are known to be in
+// one container. A process of the snapshot that has not acted yet has no
+// container, but it may have n's entry leader.
+func (t *Table) stranger(n *node, k key, p *Process) *Process {
+	target := t.get(k)
+	switch {
+	case target == nil || n.container == 0:
+		return p
+	case target.container == n.container, target.container == 0 && target.entry == n.entry && target.entry.pid != 0:
+		return nil
+	}
+	return p
 }
 
 // version is the process behind a link as it was at a time.

@@ -36,6 +36,7 @@ type node struct {
 	// entered: entry is final. While the runtime still sets a container up,
 	// its processes are in the container without having entered it.
 	entered   bool
+	login     bool   // it entered by sshd
 	container uint64 // cgroup id of its container, 0 outside or not known yet
 
 	refs int           // links of other nodes to this one

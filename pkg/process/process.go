@@ -25,6 +25,7 @@ package process
 import (
 	"encoding/base64"
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
@@ -70,6 +71,7 @@ type Process struct {
 	RealUID, RealGID           uint32
 	CapEffective, CapPermitted uint64
 	TTYMajor, TTYMinor         uint32 // controlling terminal; 0, 0 is none
+	Interactive                bool   // see event.Task
 	NamespacePID               uint32 // 0 when unknown
 
 	// Previous is the image before the last exec, nil before the first.
@@ -93,9 +95,6 @@ type Image struct {
 	Args       []string
 }
 
-// Interactive says whether the process's session has a controlling terminal.
-func (p *Process) Interactive() bool { return p.TTYMajor != 0 || p.TTYMinor != 0 }
-
 // maxAncestors bounds how far back a Lineage looks: a line on a screen and a
 // query on parents need no more, and a chain of forks is the attacker's choice.
 const maxAncestors = 8
@@ -110,16 +109,25 @@ type Lineage struct {
 	SessionLeader *Process
 	// EntryLeader is the process with which a container was entered: its
 	// first program, or the program of a later exec into it. Nil outside
-	// containers.
+	// containers. EntryType says how: by the container's runtime ("container")
+	// or by an sshd that runs in it ("sshd").
 	EntryLeader *Process
+	EntryType   string
 
 	ancestors     [maxAncestors]*Process
 	ancestorCount int
+	// strangers are those of the above that are not known to be in the
+	// process's own container: its parent, its leaders.
+	strangers [3]*Process
 }
 
 // Ancestors lists the forking processes, nearest first, at most eight. The
 // slice belongs to the Lineage.
 func (l *Lineage) Ancestors() []*Process { return l.ancestors[:l.ancestorCount] }
+
+// Together says whether a process of the lineage is known to be in the same
+// container as the process itself, so that ids mean the same users there.
+func (l *Lineage) Together(p *Process) bool { return !slices.Contains(l.strangers[:], p) }
 
 // Same says whether a leader is the process itself.
 func (l *Lineage) Same(leader *Process) bool {
@@ -166,7 +174,7 @@ func (p *Process) hasFileName() bool {
 func (p *Process) setTask(task *event.Task) {
 	p.UID, p.GID, p.RealUID, p.RealGID = task.UID, task.GID, task.RealUID, task.RealGID
 	p.CapEffective, p.CapPermitted = task.CapEffective, task.CapPermitted
-	p.TTYMajor, p.TTYMinor = task.TTYMajor, task.TTYMinor
+	p.TTYMajor, p.TTYMinor, p.Interactive = task.TTYMajor, task.TTYMinor, task.Interactive
 	p.NamespacePID = task.NamespacePID
 	if task.Comm != "" {
 		p.Comm = task.Comm
@@ -181,5 +189,6 @@ func (p *Process) setTask(task *event.Task) {
 func (p *Process) agrees(task *event.Task) bool {
 	return p.UID == task.UID && p.GID == task.GID && p.RealUID == task.RealUID && p.RealGID == task.RealGID &&
 		p.CapEffective == task.CapEffective && p.CapPermitted == task.CapPermitted &&
-		p.TTYMajor == task.TTYMajor && p.TTYMinor == task.TTYMinor && p.NamespacePID == task.NamespacePID
+		p.TTYMajor == task.TTYMajor && p.TTYMinor == task.TTYMinor && p.Interactive == task.Interactive &&
+		p.NamespacePID == task.NamespacePID
 }

@@ -84,10 +84,23 @@ func readProcess(dir string) (f Found, ok bool) {
 	if cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil {
 		f.Args = splitArgs(cmdline)
 	}
+	f.Interactive = onTerminal(dir, 0, &f.Task) && onTerminal(dir, 2, &f.Task)
 	if ns, err := os.Readlink(filepath.Join(dir, "ns", "mnt")); err == nil {
 		f.MountNamespace = namespaceInode(ns)
 	}
 	return f, true
+}
+
+// onTerminal says whether a descriptor is the controlling terminal, by the name
+// of what it refers to: to ask the file system could mean to wait for one that a
+// container made. Only names of pseudo-terminals are compared.
+func onTerminal(dir string, fd int, t *event.Task) bool {
+	const pseudoTerminals = 136 // major, admin-guide/devices.txt
+	name, err := os.Readlink(filepath.Join(dir, "fd", strconv.Itoa(fd)))
+	if err != nil || t.TTYMajor == 0 {
+		return false
+	}
+	return name == "/dev/tty" || t.TTYMajor == pseudoTerminals && name == "/dev/pts/"+strconv.Itoa(int(t.TTYMinor))
 }
 
 // parseStat reads /proc/<pid>/stat (proc_pid_stat(5)). The command may hold

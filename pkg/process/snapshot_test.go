@@ -63,6 +63,35 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
+func TestSnapshotOfTerminals(t *testing.T) {
+	for name, tc := range map[string]struct {
+		tty         int // as stat prints it
+		input, errs string
+		want        bool
+	}{
+		"a shell":               {34819, "/dev/pts/3", "/dev/pts/3", true},
+		"of its own terminal":   {34819, "/dev/tty", "/dev/pts/3", true},
+		"another terminal":      {34819, "/dev/pts/4", "/dev/pts/3", false},
+		"in a pipe":             {34819, "pipe:[77]", "/dev/pts/3", false},
+		"without its errors":    {34819, "/dev/pts/3", "/dev/null", false},
+		"no terminal":           {0, "/dev/pts/3", "/dev/pts/3", false},
+		"another kind of these": {1027, "/dev/pts/3", "/dev/pts/3", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			writeProcess(t, root, 7, 1, 1, "sh", "/bin/sh", 100)
+			stat := fmt.Sprintf("7 (sh) S 1 7 7 %d -1 0 0 0 0 0 0 0 0 0 20 0 1 0 1 0 0\n", tc.tty)
+			require.NoError(t, os.WriteFile(filepath.Join(root, "7/stat"), []byte(stat), 0o600))
+			require.NoError(t, os.Mkdir(filepath.Join(root, "7/fd"), 0o755))
+			require.NoError(t, os.Symlink(tc.input, filepath.Join(root, "7/fd/0")))
+			require.NoError(t, os.Symlink(tc.errs, filepath.Join(root, "7/fd/2")))
+			found, err := Snapshot(root)
+			require.NoError(t, err)
+			require.Equal(t, tc.want, found[0].Interactive)
+		})
+	}
+}
+
 func FuzzParseStat(f *testing.F) {
 	f.Add([]byte("77 (a) b (c) S 76 70 60 34817 77 4194560 0 0 0 0 0 0 0 0 20 0 1 0 123456 0 0\n"))
 	f.Fuzz(func(_ *testing.T, b []byte) {

@@ -78,7 +78,7 @@ func TestLeaders(t *testing.T) {
 	m.fork(1, 10)
 	m.exec(10, "/bin/bash")
 	m.tasks[10].SessionLeaderPID, m.tasks[10].GroupLeaderPID = 10, 10
-	m.tasks[10].TTYMajor, m.tasks[10].TTYMinor = 136, 1
+	m.tasks[10].TTYMajor, m.tasks[10].TTYMinor, m.tasks[10].Interactive = 136, 1, true
 	m.touch(10)
 	m.fork(10, 11)
 	m.tasks[11].GroupLeaderPID = 11 // a pipeline of its own
@@ -87,8 +87,13 @@ func TestLeaders(t *testing.T) {
 	require.Equal(t, "cat", l.GroupLeader.Name, "the group leader is the process as it is now")
 	require.Equal(t, "bash", l.SessionLeader.Name)
 	require.False(t, l.Same(l.SessionLeader))
-	require.True(t, l.Process.Interactive())
-	require.True(t, l.Parent.Interactive())
+	require.True(t, l.Process.Interactive)
+	require.True(t, l.Parent.Interactive)
+
+	m.tasks[11].Interactive = false
+	l = m.touch(11)
+	require.False(t, l.Process.Interactive, "its input comes from elsewhere now")
+	require.True(t, l.SessionLeader.Interactive)
 
 	m.fork(10, 12)
 	m.tasks[12].GroupLeaderPID = 11
@@ -229,11 +234,11 @@ func TestEventsAppliedTwice(t *testing.T) {
 
 func TestUnknownForkerIsLikeItsChild(t *testing.T) {
 	m := newMachine()
-	child := event.Task{PID: 11, Start: 60, ParentPID: 10, ParentStart: 50, SessionLeaderPID: 10, UID: 33, TTYMajor: 4, Comm: "sh"}
+	child := event.Task{PID: 11, Start: 60, ParentPID: 10, ParentStart: 50, SessionLeaderPID: 10, UID: 33, TTYMajor: 4, Interactive: true, Comm: "sh"}
 	l := m.Apply(&event.Event{Kind: event.Fork, Time: m.tick(), Task: child, Parent: event.Task{PID: 10, Start: 50},
 		Executable: event.Path{Name: "/bin/sh"}, Scope: web})
 	require.Equal(t, uint32(33), l.Parent.UID)
-	require.True(t, l.Parent.Interactive())
+	require.True(t, l.Parent.Interactive)
 	require.Equal(t, "/bin/sh", l.Parent.Executable.Name)
 	require.Equal(t, uint32(10), l.SessionLeader.PID)
 	require.Len(t, l.Ancestors(), 1)

@@ -65,6 +65,7 @@ const (
 	benchLimitsMAX_PATH       benchLimits = 4096
 	benchLimitsMAX_DATA       benchLimits = 16384
 	benchLimitsMAX_ARGS       benchLimits = 8192
+	benchLimitsMAX_GROUPS     benchLimits = 16
 	benchLimitsSCRATCH_SLOTS  benchLimits = 4
 	benchLimitsMAX_CASES      benchLimits = 64
 	benchLimitsMAX_SEATS      benchLimits = 8192
@@ -248,8 +249,13 @@ type benchScratch struct {
 			Gid          uint32
 			Ruid         uint32
 			Rgid         uint32
+			Suid         uint32
+			Sgid         uint32
 			TtyMajor     uint32
 			TtyMinor     uint32
+			OnTty        uint32
+			GroupCount   uint32
+			Groups       [16]uint32
 			Comm         [16]uint8
 		}
 		EventsBefore uint64
