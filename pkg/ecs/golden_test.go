@@ -33,7 +33,7 @@ var (
 			BootID: identity.BootID, PIDNamespace: identity.PIDNamespace, Hostname: "node-1",
 			MachineID: "0123456789abcdef0123456789abcdef", Architecture: "x86_64",
 			IPs: []string{"192.0.2.7", "2001:db8::7"}, MACs: []string{"02-42-AC-11-00-0A"},
-			OS: host.OS{Type: "linux", Family: "debian", Platform: "debian", Name: "Debian GNU/Linux", Version: "12 (bookworm)",
+			OS: host.OS{Type: "linux", Family: "debian", Platform: "debian", Name: "Debian GNU/Linux", Version: "12 (bookworm)", Codename: "bookworm",
 				Kernel: "6.1.0-9-amd64 #1 SMP"},
 		},
 		Agent: Agent{ID: "2ad26c31-5f1f-4e31-9b57-9b0b5bd1a3c4", EphemeralID: "e1", Name: "node-1", Version: "0.1.0"},
@@ -47,7 +47,7 @@ var (
 	}
 	docker = container.Container{ID: strings.Repeat("ab", 32), Name: "db", CgroupID: 4712, Runtime: "docker", Complete: true,
 		Image: container.Image{Reference: "postgres", Repository: "docker.io/library/postgres", Tag: "16"},
-		Users: []container.User{{Name: "root", ID: 0}, {Name: "app", ID: 1000}, {Name: "bin\xff", ID: 1004}}, Groups: []container.Group{{Name: "staff", ID: 27}, {Name: "app", ID: 1001}}}
+		Users: []container.User{{Name: "root", ID: 0}, {Name: "app", ID: 1000}, {Name: "bin\xff", ID: 1004}}, Groups: []container.Group{{Name: "root", ID: 0}, {Name: "staff", ID: 27}, {Name: "app", ID: 1001}}}
 )
 
 // scene plays events through a process table into documents.
@@ -155,6 +155,7 @@ var cases = map[string]func() *scene{
 		t.TTYMajor, t.TTYMinor, t.Interactive, t.UID, t.GID, t.RealUID, t.RealGID = 136, 3, true, 1000, 1001, 1002, 1003
 		t.SavedUID, t.SavedGID, t.Groups = 1004, 1005, event.Groups{Count: 2, First: [event.MaxGroups]uint32{1001, 27}}
 		s.tasks[101] = t
+		s.file(101, event.ActionDeletion, "lsm__path_unlink", "/root/.bash_history", nil)
 		s.fork(101, 102)
 		s.exec(102, "/usr/bin/id")
 		t = s.tasks[102]
@@ -210,7 +211,7 @@ var cases = map[string]func() *scene{
 		s.file(101, event.ActionCreation, "lsm__path_mknod", "/usr/bin/x", func(ev *event.Event) { ev.FileMode, ev.Decision.Disarmed = 0o755, true })
 		ev := event.Event{Kind: event.Exec, Time: s.tick(), Hook: "tracepoint__sched_process_exec", Action: event.ActionExec,
 			Outcome: event.OutcomeSuccess, Task: s.tasks[101], Path: event.Path{Name: "/tmp/miner"}, Executable: event.Path{Name: "/tmp/miner"},
-			Args: []string{"miner"}}
+			Args: []string{"miner"}, WorkingDirectory: event.Path{Name: "/srv"}}
 		ev.Decision.Disarmed = true
 		s.play(ev)
 		return s

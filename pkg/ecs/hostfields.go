@@ -27,7 +27,8 @@ func (b *Builder) host(h *host.Facts) {
 	e.strs("ip", h.IPs)
 	e.strs("mac", h.MACs)
 	os := e.open("os")
-	e.str("type", "linux") // whatever is known of the rest: rules ask for it
+	e.str("type", "linux")           // whatever is known of the rest: rules ask for it
+	e.str("codename", h.OS.Codename) // not ECS; upstream has it
 	e.str("family", h.OS.Family)
 	e.str("full", strings.TrimSpace(h.OS.Name+" "+h.OS.Version))
 	e.str("kernel", h.OS.Kernel)

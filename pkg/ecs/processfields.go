@@ -53,6 +53,9 @@ func (b *Builder) image(l *process.Lineage, p *process.Process) {
 	e := &b.enc
 	e.str("name", p.Name)
 	e.str("executable", p.Executable.Name)
+	if p.Executable.Name == "" {
+		b.gap("executable")
+	}
 	b.gapPath("executable", p.Executable)
 	b.args(p)
 	e.str("working_directory", p.WorkingDirectory.Name)
@@ -79,6 +82,7 @@ func (b *Builder) args(p *process.Process) {
 	}
 	if p.Partial {
 		b.gap("args")
+		b.gap("working_directory")
 	}
 }
 

@@ -63,6 +63,7 @@ type OS struct {
 	Platform string // ID of os-release: debian, ubuntu, …
 	Name     string
 	Version  string
+	Codename string
 	// Kernel is release and build, as uname -r -v prints them.
 	Kernel string
 }
@@ -141,7 +142,7 @@ func (f *Facts) take(info types.HostInfo) {
 	f.Architecture = info.Architecture
 	if info.OS != nil {
 		f.OS.Family, f.OS.Platform = info.OS.Family, info.OS.Platform
-		f.OS.Name, f.OS.Version = info.OS.Name, info.OS.Version
+		f.OS.Name, f.OS.Version, f.OS.Codename = info.OS.Name, info.OS.Version, info.OS.Codename
 	}
 	f.IPs = bareIPs(info.IPs)
 	for _, mac := range info.MACs {

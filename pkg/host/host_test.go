@@ -36,7 +36,7 @@ func node() map[string]string {
 		"proc/sys/kernel/osrelease":      "5.10.161+\n",
 		"proc/sys/kernel/version":        "#1 SMP Thu Jan 5\n",
 		"etc/machine-id":                 "0123456789abcdef0123456789abcdef\n",
-		"etc/os-release":                 "ID=debian\nNAME=\"Debian GNU/Linux\"\nVERSION=\"12 (bookworm)\"\n",
+		"etc/os-release":                 "ID=debian\nNAME=\"Debian GNU/Linux\"\nVERSION=\"12 (bookworm)\"\nVERSION_CODENAME=bookworm\n",
 	}
 }
 
@@ -48,7 +48,7 @@ func TestReadsTheHostNotTheContainer(t *testing.T) {
 		PIDNamespace: 4026531836,
 		MachineID:    "0123456789abcdef0123456789abcdef",
 		OS: OS{
-			Type: "linux", Family: "debian", Platform: "debian", Name: "Debian GNU/Linux", Version: "12 (bookworm)",
+			Type: "linux", Family: "debian", Platform: "debian", Name: "Debian GNU/Linux", Version: "12 (bookworm)", Codename: "bookworm",
 			Kernel: "5.10.161+ #1 SMP Thu Jan 5",
 		},
 	}, facts, cmpopts.IgnoreFields(Facts{}, "Hostname", "Architecture", "IPs", "MACs")))

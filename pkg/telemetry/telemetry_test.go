@@ -134,7 +134,7 @@ func TestDocument(t *testing.T) {
 		Host: host.Facts{
 			BootID: "b", PIDNamespace: 4026531836, Hostname: "node-1", MachineID: "m", Architecture: "x86_64", IPs: []string{"192.0.2.7"},
 			MACs: []string{"02-42-AC-11-00-0A"},
-			OS:   host.OS{Family: "debian", Platform: "debian", Name: "Debian GNU/Linux", Version: "12 (bookworm)", Kernel: "6.1.0"},
+			OS:   host.OS{Family: "debian", Platform: "debian", Name: "Debian GNU/Linux", Version: "12 (bookworm)", Codename: "bookworm", Kernel: "6.1.0"},
 		},
 		Agent: ecs.Agent{ID: "a", EphemeralID: "e", Name: "node-1", Version: "0.1.0"},
 	})
