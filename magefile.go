@@ -25,6 +25,7 @@ import (
 	"github.com/elastic/cloud-defend/testing/debian"
 	"github.com/elastic/cloud-defend/testing/demo"
 	"github.com/elastic/cloud-defend/testing/dist"
+	"github.com/elastic/cloud-defend/testing/ecsfields"
 	"github.com/elastic/cloud-defend/testing/suite"
 )
 
@@ -109,10 +110,13 @@ func Instructions(ctx context.Context) error {
 	return instructions.Compare(ctx, ".", os.Stdout)
 }
 
-// Generate makes the BPF objects and all other generated files, with the pinned compiler.
+// Generate makes the BPF objects and all other generated files, with the pinned compiler and the pinned schema.
 func Generate(ctx context.Context) error {
 	cache, err := debian.Open(os.Stdout)
 	if err != nil {
+		return err
+	}
+	if err := ecsfields.Update(ctx, ".", cache); err != nil {
 		return err
 	}
 	return bpfgen.Generate(ctx, ".", cache)

@@ -21,6 +21,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/elastic/cloud-defend/pkg/policy"
+	"github.com/elastic/cloud-defend/testing/ecsfields"
 )
 
 const root = "cloud_defend"
@@ -234,9 +235,15 @@ func fields(t *testing.T, stream string) map[string]field {
 			all[name] = f
 		}
 	}
+	ecs, err := ecsfields.Load("..")
+	require.NoError(t, err)
 	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		content, err = ecs.Resolve(content)
+		require.NoError(t, err, path)
 		var list []field
-		decode(t, path, &list)
+		require.NoError(t, yaml.Unmarshal(content, &list), path)
 		add("", list)
 	}
 	return all

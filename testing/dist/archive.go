@@ -6,18 +6,11 @@ package dist
 
 import (
 	"archive/tar"
-	"archive/zip"
 	"compress/gzip"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"time"
-
-	"gopkg.in/yaml.v3"
 )
 
 // writeTar writes files in the given order, with the folders above each before it.
@@ -63,45 +56,4 @@ func addTo(archive *tar.Writer, f file, when time.Time) error {
 	}
 	_, err = archive.Write(content)
 	return err
-}
-
-// makePackage zips the integration package the way a package registry wants it.
-func makePackage(root, to string) (string, error) {
-	from := filepath.Join(root, "package", "cloud_defend")
-	var manifest struct{ Name, Version string }
-	text, err := os.ReadFile(filepath.Join(from, "manifest.yml"))
-	if err == nil {
-		err = yaml.Unmarshal(text, &manifest)
-	}
-	if err != nil {
-		return "", err
-	}
-	name := fmt.Sprintf("%s-%s", manifest.Name, manifest.Version)
-	to = filepath.Join(to, name+".zip")
-	return to, writeZip(to, name, from)
-}
-
-func writeZip(to, name, from string) (err error) {
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	archive := zip.NewWriter(out)
-	defer func() { err = errors.Join(err, archive.Close(), out.Close()) }()
-	return fs.WalkDir(os.DirFS(from), ".", func(inside string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		w, err := archive.CreateHeader(&zip.FileHeader{Name: path.Join(name, inside), Method: zip.Deflate})
-		if err != nil {
-			return err
-		}
-		content, err := os.Open(filepath.Join(from, filepath.FromSlash(inside)))
-		if err != nil {
-			return err
-		}
-		defer content.Close()
-		_, err = io.Copy(w, content)
-		return err
-	})
 }

@@ -36,7 +36,7 @@ func Make(ctx context.Context, root, to string, out io.Writer, architectures ...
 		}
 		made = append(made, path)
 	}
-	path, err := makePackage(root, to)
+	path, err := Package(root, to)
 	if err != nil {
 		return nil, fmt.Errorf("make the integration package: %w", err)
 	}

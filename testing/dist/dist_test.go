@@ -21,6 +21,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
+
+	"github.com/elastic/cloud-defend/testing/ecsfields"
 )
 
 const root = "../.."
@@ -120,6 +122,8 @@ func checkPackage(t *testing.T, path string) {
 	defer archive.Close()
 	name := strings.TrimSuffix(filepath.Base(path), ".zip")
 	require.Regexp(t, `^cloud_defend-\d+\.\d+\.\d+$`, name)
+	ecs, err := ecsfields.Load(root)
+	require.NoError(t, err)
 	found := map[string]bool{}
 	for _, f := range archive.File {
 		inside, below := strings.CutPrefix(f.Name, name+"/")
@@ -128,7 +132,9 @@ func checkPackage(t *testing.T, path string) {
 		require.NoError(t, err)
 		got, err := io.ReadAll(r)
 		require.NoError(t, err)
-		want, err := os.ReadFile(filepath.Join(root, "package", "cloud_defend", inside))
+		require.NotContains(t, inside, "_dev/")
+		require.NotContains(t, string(got), "external: ecs", inside)
+		want, err := delivered(os.DirFS(filepath.Join(root, "package", "cloud_defend")), inside, ecs)
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(got), inside)
 		found[inside] = true
