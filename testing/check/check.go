@@ -19,6 +19,8 @@ import (
 
 	"github.com/elastic/cloud-defend/testing/bpfgen"
 	"github.com/elastic/cloud-defend/testing/debian"
+	"github.com/elastic/cloud-defend/testing/dist"
+	"github.com/elastic/cloud-defend/testing/ecsfields"
 )
 
 // step is one comparison. It runs in the repository's root.
@@ -39,7 +41,10 @@ func Run(ctx context.Context, root string, out io.Writer) error {
 	format := step{"C format", func(ctx context.Context, root string) error {
 		return bpfgen.CheckFormat(ctx, root, cache)
 	}}
-	return runSteps(ctx, root, out, append([]step{generated, format}, steps...))
+	schema := step{"ECS fields", func(ctx context.Context, root string) error {
+		return ecsfields.Check(ctx, root, cache)
+	}}
+	return runSteps(ctx, root, out, append([]step{generated, format, schema}, steps...))
 }
 
 // steps are the comparisons that other people's tools make. Linters come from tools.mod, so that they reach neither
@@ -49,6 +54,7 @@ var steps = []step{
 	{"format and lint", tool("golangci-lint", "run", "--build-tags", "mage", "./...")},
 	{"licence headers", program([]string{"go", "test", "-count=1", "-run", "TestHouseRules/licence_header", "."}, false)},
 	{"NOTICE.txt", silent("go", "run", "./testing/notice", "-check")},
+	{"integration package", lintPackage},
 	{"dead code", silent("go", "tool", "-modfile=tools.mod", "deadcode", "./cmd/...")},
 }
 
@@ -69,6 +75,24 @@ func runSteps(ctx context.Context, root string, out io.Writer, steps []step) err
 		return fmt.Errorf("check: %s", strings.Join(failed, ", "))
 	}
 	return nil
+}
+
+// lintPackage holds the package's sources and what is made of them against Elastic's specification.
+func lintPackage(ctx context.Context, root string) error {
+	dir, err := os.MkdirTemp("", "package")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	made, err := dist.Package(root, dir)
+	if err != nil {
+		return err
+	}
+	sources, err := filepath.Abs(filepath.Join(root, "package", "cloud_defend"))
+	if err != nil {
+		return err
+	}
+	return silent("go", "-C", "testing/packagelint", "run", ".", sources, made)(ctx, root)
 }
 
 // tool runs a program of tools.mod, which says by its exit status what it thinks.
