@@ -45,15 +45,29 @@ type Field struct {
 
 // Load reads the table of a repository.
 func Load(root string) (Table, error) {
-	var t Table
 	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(Path)))
 	if err != nil {
-		return t, err
+		return Table{}, err
 	}
+	return Parse(text)
+}
+
+// Parse reads a table.
+func Parse(text []byte) (Table, error) {
+	var t Table
 	if err := json.Unmarshal(text, &t); err != nil {
 		return t, fmt.Errorf("%s: %w", Path, err)
 	}
 	return t, nil
+}
+
+// External lists the fields of a fields file that the schema defines.
+func External(file []byte) ([]string, error) {
+	list, err := read(file)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(external(list))), nil
 }
 
 // IsFields tells whether a file of the package, by its slash-separated path in it, defines fields.
@@ -149,11 +163,11 @@ func used(root string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		list, err := read(text)
+		external, err := External(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		for name := range external(list) {
+		for _, name := range external {
 			names[name] = true
 		}
 	}

@@ -12,7 +12,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
+
+	"github.com/elastic/cloud-defend/testing/mapping"
 )
 
 // Document is the part of an ECS document that tests look at. Its names are those of the Elastic Common Schema.
@@ -116,9 +119,25 @@ func (r *reader) read(got *[]Document, mark func(Document) bool) (bool, error) {
 		if err := json.Unmarshal(line, &d); err != nil {
 			return false, fmt.Errorf("decode document: %w: %s", err, line)
 		}
+		if err := mapped(line); err != nil {
+			return false, err
+		}
 		*got = append(*got, d)
 		if mark(d) {
 			return true, nil
 		}
 	}
+}
+
+// mapped fails for a document with a value that Elasticsearch would refuse or not index, so that no test is content
+// with one.
+func mapped(line []byte) error {
+	faults, err := mapping.Faults(line)
+	if err == nil && len(faults) > 0 {
+		err = errors.New(strings.Join(faults, "; "))
+	}
+	if err != nil {
+		return fmt.Errorf("hold document against the integration package: %w: %s", err, line)
+	}
+	return nil
 }
