@@ -91,7 +91,7 @@ var (
 	loopback       = regexp.MustCompile(`^127\.`)
 	documentedHost = []string{
 		"docs.kernel.org", "elastic.co", "github.com", "go.dev", "json-schema.org", "pkg.go.dev", "www.elastic.co",
-		"www.kernel.org",
+		"www.kernel.org", "www.w3.org",
 	}
 	documented = []string{"README.md", "AGENTS.md", "CONTRIBUTING.md"}
 	// A path of ours in backticks, or the target of a link.

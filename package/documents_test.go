@@ -30,6 +30,7 @@ const (
 // silent are the fields that no document of those files has, and why they are mapped all the same. A name may end in
 // .* for all below it. To add one is a commit of its own.
 var silent = []struct{ field, why string }{
+	{"error.message", "the ingest pipeline says there why it failed"},
 	{"process.parent.tty.*", leader},
 	{"process.group_leader.tty.*", leader},
 	{"process.session_leader.tty.*", leader},
