@@ -164,3 +164,15 @@ func TestMakeFails(t *testing.T) {
 	_, err := Make(t.Context(), t.TempDir(), t.TempDir(), io.Discard, "amd64")
 	require.ErrorContains(t, err, "make the archive for amd64: go build: ")
 }
+
+func TestSavedObject(t *testing.T) {
+	got, err := savedObject([]byte(`{"id": "d", "attributes": {"title": "<T>", "panelsJSON": [{"a": 1}],
+		"kibanaSavedObjectMeta": {"searchSourceJSON": {"filter": []}}}}`))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"id":"d","attributes":{"title":"<T>","panelsJSON":"[{\"a\":1}]",
+		"kibanaSavedObjectMeta":{"searchSourceJSON":"{\"filter\":[]}"}}}`, string(got))
+	for text, want := range map[string]string{"{": "unexpected end", "{}": "has no attributes"} {
+		_, err = savedObject([]byte(text))
+		require.ErrorContains(t, err, want)
+	}
+}

@@ -71,8 +71,13 @@ func writeZip(to, name string, from fs.FS, ecs ecsfields.Table) (err error) {
 // delivered is what a file of the package becomes.
 func delivered(from fs.FS, inside string, ecs ecsfields.Table) ([]byte, error) {
 	content, err := fs.ReadFile(from, inside)
-	if err != nil || !ecsfields.IsFields(inside) {
-		return content, err
+	switch {
+	case err != nil:
+		return nil, err
+	case ecsfields.IsFields(inside):
+		return ecs.Resolve(content)
+	case isSavedObject(inside):
+		return savedObject(content)
 	}
-	return ecs.Resolve(content)
+	return content, nil
 }
