@@ -19,7 +19,7 @@ import (
 // evidence are the files with documents that the component's own code wrote. What it writes under a kernel is held
 // against the package where it is read: testing/system.
 var evidence = []string{
-	"../pkg/*/testdata/*/want.jsonl", "../pkg/output/*/testdata/rejected.jsonl",
+	"../pkg/*/testdata/*/want.jsonl", "../pkg/output/*/testdata/rejected.jsonl", root + "/data_stream/*/sample_event.json",
 }
 
 const (
@@ -133,6 +133,26 @@ func TestOwnFieldsAreDescribed(t *testing.T) {
 				require.Regexp(t, `^[A-Z].*\.$`, f.Description, "%s: %s", dataset, name)
 			}
 			require.Equal(t, strings.HasPrefix(name, "cloud_defend.metrics."), f.MetricType != "", name)
+		}
+	}
+}
+
+// The samples that Kibana's documentation shows are documents that the component wrote under a kernel, none made up: the
+// alert and the process in the demo, the others under an agent, but for the rejected one, which needs none.
+func TestSamples(t *testing.T) {
+	for _, stream := range []string{"alerts", "file", "process", "rejected", "heartbeat", "metrics"} {
+		text, err := os.ReadFile(filepath.Join(root, "data_stream", stream, "sample_event.json"))
+		require.NoError(t, err)
+		var doc map[string]any
+		require.NoError(t, json.Unmarshal(text, &doc))
+		require.Equal(t, "cloud_defend."+stream, mapping.Dataset(doc))
+		values := mapping.Values(doc)
+		for _, name := range []string{"@timestamp", "event.id", "event.dataset", "ecs.version", "agent.type", "host.name"} {
+			require.Len(t, values[name], 1, "%s: %s", stream, name)
+		}
+		if stream != "rejected" {
+			require.Contains(t, values["host.os.kernel"][0], "-cloud-amd64", "the kernels that tests run under")
+			require.NotEmpty(t, values["message"])
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "rewrite docs/fields.md")
+var update = flag.Bool("update", false, "rewrite docs/field-sources.md")
 
 func golden(t *testing.T) map[string]Document {
 	files, err := filepath.Glob("../../pkg/ecs/testdata/*/want.jsonl")
@@ -86,7 +86,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestPage(t *testing.T) {
-	const file = "../../docs/fields.md"
+	const file = "../../docs/field-sources.md"
 	if *update {
 		require.NoError(t, os.WriteFile(file, []byte(page()), 0o644))
 	}
