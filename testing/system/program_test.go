@@ -34,11 +34,11 @@ func action(name string) func(Document) bool {
 func TestProgram(t *testing.T) {
 	p := script(t, `
 trap 'echo summary >&2; exit 0' INT
-echo '{"event":{"action":"early","type":["a","denied"]}}' >"$5"
-printf '%s' '{"event":{"action":"ma' >>"$5"
+echo '{"data_stream":{"dataset":"cloud_defend.process"},"event":{"action":"early","type":["a","denied"]}}' >"$5"
+printf '%s' '{"data_stream":{"dataset":"cloud_defend.process"},"event":{"action":"ma' >>"$5"
 echo "enforcing revision 1 of $(cat "$3")" >&2
 while [ "$(cat "$3")" = first ]; do sleep 0.05; done
-printf '%s\n' 'rk"}}' '{"event":{"action":"late"}}' >>"$5"
+printf '%s\n' 'rk"}}' '{"data_stream":{"dataset":"cloud_defend.process"},"event":{"action":"late"}}' >>"$5"
 echo "enforcing revision 2" >&2
 while :; do sleep 0.05; done`)
 	require.NoError(t, p.Enforcing(t.Context()))
@@ -62,7 +62,7 @@ while :; do sleep 0.05; done`)
 
 // A program that ends ends every wait for it.
 func TestProgramEnds(t *testing.T) {
-	p := script(t, `echo "no good" >&2; echo '{"message":"last"}' >"$5"; exit 2`)
+	p := script(t, `echo "no good" >&2; echo '{"data_stream":{"dataset":"cloud_defend.process"},"message":"last"}' >"$5"; exit 2`)
 	require.ErrorContains(t, p.Enforcing(t.Context()), "the program has ended; so far the program said:\nno good")
 	got, err := p.Documents(t.Context(), func(d Document) bool { return strings.HasPrefix(d.Message, "last") })
 	require.NoError(t, err)
@@ -77,4 +77,8 @@ func TestDocumentFaults(t *testing.T) {
 	p := script(t, `echo 'no document' >"$5"; while :; do sleep 0.05; done`)
 	_, err := p.Documents(t.Context(), action("never"))
 	require.ErrorContains(t, err, "decode document")
+
+	p = script(t, `echo '{"data_stream":{"dataset":"cloud_defend.process"},"proces":{"pid":1}}' >"$5"; while :; do sleep 0.05; done`)
+	_, err = p.Documents(t.Context(), action("never"))
+	require.ErrorContains(t, err, "hold document against the integration package")
 }
