@@ -10,8 +10,8 @@
 // through its socket, and publishes every change in order.
 package container
 
-// Container is one container of this node. It is a value: copies share only the
-// label map of Pod and the lists of Users and Groups, which nobody may write.
+// Container is one container of this node. It is a value: copies share the
+// maps and lists in it, which nobody may write.
 type Container struct {
 	// ID is the runtime's id: 64 hexadecimal digits, except for containers
 	// that were made with a free name (ctr run, nerdctl --name has hex too).
@@ -56,15 +56,4 @@ type Image struct {
 	Tag string
 	// Digest is algorithm and value, sha256:…, empty when not known.
 	Digest string
-}
-
-// Pod is the Kubernetes pod that a container belongs to; zero when there is
-// none.
-type Pod struct {
-	Name      string
-	Namespace string
-	UID       string
-	// SandboxID is the id of the pod's sandbox container.
-	SandboxID string
-	Labels    map[string]string
 }

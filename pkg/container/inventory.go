@@ -56,6 +56,8 @@ type Inventory struct {
 	// records is what the runtime said, by container id; it outlives the
 	// connection.
 	records map[string]record
+	// pods is what Kubernetes said, by the runtime's id of a pod.
+	pods map[string]podWord
 	// epoch counts scans. An entry that was added after a scan began cannot
 	// be judged by that scan.
 	epoch   uint64
@@ -142,6 +144,7 @@ func New(opts Options) *Inventory {
 		byCgroup: map[uint64]*entry{},
 		byPath:   map[string]*entry{},
 		records:  map[string]record{},
+		pods:     map[string]podWord{},
 	}
 }
 
@@ -407,7 +410,7 @@ func (inv *Inventory) add(dir cgroupDir, id string) *entry {
 	e := &entry{epoch: inv.epoch, nested: map[uint64]bool{}, Container: Container{ID: id, Runtime: runtimeFromPath(dir.path)}}
 	r, described := inv.records[id]
 	if described {
-		e.Container = r.Container
+		e.Container = inv.describe(r.Container)
 	}
 	e.CgroupID, e.CgroupPath = dir.id, dir.path
 	inv.byCgroup[dir.id], inv.byPath[dir.path] = e, e
@@ -423,11 +426,12 @@ func (inv *Inventory) add(dir cgroupDir, id string) *entry {
 // learn takes over what the runtime says of a container. Called with mu held.
 func (inv *Inventory) learn(r record) {
 	inv.records[r.ID] = r
+	described := inv.describe(r.Container)
 	for _, e := range inv.byCgroup {
 		if e.ID != r.ID {
 			continue
 		}
-		c := r.Container
+		c := described
 		c.CgroupID, c.CgroupPath, c.Users, c.Groups = e.CgroupID, e.CgroupPath, e.Users, e.Groups
 		if reflect.DeepEqual(c, e.Container) {
 			continue
@@ -456,6 +460,7 @@ func (inv *Inventory) purge(now time.Time) {
 			delete(inv.byCgroup, id)
 		}
 	}
+	inv.purgePods()
 }
 
 // push queues a change for the reader, in place of an older one of the same

@@ -150,7 +150,7 @@ func TestRefreshFindsPodContainers(t *testing.T) {
 	require.NoError(t, inv.Refresh(t.Context()))
 	t.Cleanup(func() { inv.session.close() })
 
-	pod := Pod{Name: "web-1", Namespace: "shop", UID: "u-1", SandboxID: idPause, Labels: map[string]string{labelQ: "web"}}
+	pod := Pod{Name: "web-1", Namespace: "shop", UID: "u-1", SandboxID: idPause, Labels: map[string]string{labelQ: "web"}, Label: Pairs{List: []string{labelQ + ":web"}}}
 	got, found := inv.Lookup(cgroup)
 	require.True(t, found)
 	require.Empty(t, cmp.Diff(Container{
