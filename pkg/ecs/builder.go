@@ -34,13 +34,14 @@ type Static struct {
 type Builder struct {
 	common    Static
 	static    []byte // common, already encoded
+	cloud     []byte // see Locate; so is cluster, a member of orchestrator
+	cluster   []byte
 	namespace string
 	node, run string // what names them
 	now       func() time.Time
 
 	enc     encoder
 	message []byte
-	labels  []string
 	gaps    gaps
 	who     *container.Container // whose names the ids of a document have
 }
@@ -131,6 +132,7 @@ func (b *Builder) document(s *subject, stream Stream) Doc {
 	b.event(s, stream, id)
 	b.dataStream(stream)
 	e.raw(b.static)
+	e.raw(b.cloud)
 	b.container(s)
 	b.process(s)
 	b.actor(&s.ev.Task)

@@ -5,8 +5,6 @@
 package ecs
 
 import (
-	"slices"
-
 	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/event"
 )
@@ -47,38 +45,26 @@ func (b *Builder) container(s *subject) {
 func (b *Builder) orchestrator(pod *container.Pod) {
 	e := &b.enc
 	m := e.open("orchestrator")
+	e.raw(b.cluster)
 	e.str("type", "kubernetes")
 	e.str("namespace", pod.Namespace)
 	resource := e.open("resource")
 	e.str("id", pod.UID)
 	e.str("name", pod.Name)
 	e.str("type", "pod")
-	b.podLabels(pod.Labels)
+	e.one("ip", pod.IP)
+	parent := e.open("parent")
+	e.str("type", pod.Owner.Kind)
+	e.close(parent)
+	b.pairs("label", &pod.Label)
+	b.pairs("annotation", &pod.Annotation)
 	e.close(resource)
 	e.close(m)
 }
 
-// podLabels writes key:value, sorted.
-func (b *Builder) podLabels(labels map[string]string) {
-	if len(labels) == 0 {
-		return
+func (b *Builder) pairs(name string, p *container.Pairs) {
+	b.enc.strs(name, p.List)
+	if p.Cut {
+		b.gaps.truncated = append(b.gaps.truncated, "orchestrator.resource."+name)
 	}
-	b.labels = b.labels[:0]
-	valid := true
-	for key, value := range labels {
-		b.labels = append(b.labels, key)
-		valid = valid && validUTF8(key) && validUTF8(value)
-	}
-	slices.Sort(b.labels)
-	e := &b.enc
-	e.key("label")
-	sep := byte('[')
-	for _, key := range b.labels {
-		e.buf = append(e.buf, sep, '"')
-		e.buf = append(appendEscaped(e.buf, key, valid), ':')
-		e.buf = append(appendEscaped(e.buf, labels[key], valid), '"')
-		sep = ','
-	}
-	e.note("label", valid)
-	e.buf = append(e.buf, ']', ',')
 }

@@ -13,8 +13,11 @@
 //
 //   - cloud_defend.matched_selectors, .package_policy_id,
 //     .package_policy_revision, .hook_point: what decided, and where.
+//   - cloud_defend.workload.name: the name of what the pod comes from, of which
+//     orchestrator.resource.parent.type is the kind.
 //   - cloud_defend.truncated: names of fields that hold only a part of the
-//     truth. Of a path the tail is there, of arguments the first ones.
+//     truth. Of a path the tail is there, of arguments the first ones, of labels
+//     and annotations the first 64 without those longer than 1,024 bytes.
 //   - cloud_defend.unresolved: names of fields that are missing or unsure
 //     because they could not be found out: a path whose walk to the root did
 //     not end (the policy took it for matching), arguments whose record was

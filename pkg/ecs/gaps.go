@@ -37,6 +37,11 @@ func (b *Builder) policy(s *subject) {
 	}
 	m := e.open("cloud_defend")
 	e.strs("matched_selectors", s.match.Selectors)
+	if s.container != nil {
+		workload := e.open("workload")
+		e.str("name", s.container.Pod.Owner.Name)
+		e.close(workload)
+	}
 	e.str("package_policy_id", s.match.PolicyID)
 	if s.match.PolicyRevision != 0 {
 		e.int("package_policy_revision", s.match.PolicyRevision)

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/host"
+	"github.com/elastic/cloud-defend/pkg/host/cloud"
 	"github.com/elastic/cloud-defend/pkg/process"
 )
 
@@ -43,7 +45,7 @@ var (
 		ID: strings.Repeat("0123456789abcdef", 4), Name: "web", CgroupID: 4711, Runtime: "containerd", Privileged: &privileged, Complete: true,
 		Image: container.Image{Reference: "docker.io/library/nginx:1.25", Repository: "docker.io/library/nginx", Tag: "1.25", Digest: "sha256:abcd"},
 		Pod: container.Pod{Name: "web-7d5", Namespace: "shop", UID: "6f1b", SandboxID: "f00d",
-			Labels: map[string]string{"tier": "front", "app": "web"}},
+			Label: container.ListPairs(map[string]string{"tier": "front", "app": "web"})},
 	}
 	docker = container.Container{ID: strings.Repeat("ab", 32), Name: "db", CgroupID: 4712, Runtime: "docker", Complete: true,
 		Image: container.Image{Reference: "postgres", Repository: "docker.io/library/postgres", Tag: "16"},
@@ -275,6 +277,26 @@ var cases = map[string]func() *scene{
 		s.file(101, event.ActionDeletion, "lsm__path_unlink", "/srv/z", nil)
 		s.tasks[300] = event.Task{PID: 300, TID: 301, Start: 9, ParentPID: 299, ParentStart: 8, Comm: "worker"}
 		s.file(300, event.ActionDeletion, "lsm__path_unlink", "/srv/z", nil)
+		return s
+	},
+	"kubernetes": func() *scene {
+		c := webPod
+		c.Pod.IP, c.Pod.Owner = "10.1.2.3", container.Owner{Kind: "Deployment", Name: "web"}
+		c.Pod.Annotation = container.ListPairs(map[string]string{"note": "testing", "whole": strings.Repeat("x", 2000)})
+		s := newScene(&c)
+		s.start("/bin/sh")
+		s.Locate(Place{ClusterID: "e7a0"})
+		s.file(101, event.ActionCreation, "lsm__path_mknod", "/tmp/x", nil)
+		s.Locate(Place{ClusterID: "e7a0", ClusterName: "prod", Cloud: cloud.Facts{
+			Provider: "gcp", Region: "europe-west1", Zone: "europe-west1-b", AccountID: "my-project", ProjectID: "my-project",
+			InstanceID: "3710385293043240192", InstanceName: "node-1", MachineType: "e2-medium",
+		}})
+		labels := map[string]string{}
+		for i := range 10_000 {
+			labels[fmt.Sprintf("key-%05d", i)] = "v"
+		}
+		c.Pod.Label = container.ListPairs(labels)
+		s.file(101, event.ActionCreation, "lsm__path_mknod", "/tmp/y", nil)
 		return s
 	},
 	"host": func() *scene {

@@ -67,7 +67,7 @@ func TestFaults(t *testing.T) {
 		"host.os.kernel: is missing":        func(d Document) { delete(d, "host.os.kernel") },
 		"process.end: yesterday is no date": func(d Document) { d["process.end"] = "yesterday" },
 		"process.args: sh is no []keyword":  func(d Document) { d["process.args"] = "sh" },
-		"cloud.region: has a source now":    func(d Document) { d["cloud.region"] = "x" },
+		"process.io.text: has a source now": func(d Document) { d["process.io.text"] = "x" },
 		"process.name: ":                    func(d Document) { d["process.name"] = "x" },
 		"process.args_count: ":              func(d Document) { d["process.args"] = []any{"x"} },
 		"process.parent.entity_id: ":        func(d Document) { d["process.parent.entity_id"] = d["process.entity_id"] },

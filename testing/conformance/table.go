@@ -21,10 +21,8 @@ const (
 	heartbeats = "heartbeats"
 	maybe      = "where there is one"
 
-	fleets     = "Fleet's own pipeline sets it"
-	kubernetes = "labels, owners and addresses of pods are not read from Kubernetes yet"
-	cloudless  = "the cloud's metadata are not read yet"
-	unseen     = "the kernel's hooks do not see it"
+	fleets = "Fleet's own pipeline sets it"
+	unseen = "the kernel's hooks do not see it"
 )
 
 func build() []Field {
@@ -85,11 +83,11 @@ func build() []Field {
 		{Name: "orchestrator.resource.name", Type: "keyword", On: pods},
 		{Name: "orchestrator.resource.type", Type: "keyword", On: pods},
 		{Name: "orchestrator.resource.label", Type: "[]keyword", On: maybe},
-		{Name: "orchestrator.cluster.id", Without: kubernetes},
-		{Name: "orchestrator.cluster.name", Without: kubernetes},
-		{Name: "orchestrator.resource.annotation", Without: kubernetes},
-		{Name: "orchestrator.resource.ip", Without: kubernetes},
-		{Name: "orchestrator.resource.parent.type", Without: kubernetes},
+		{Name: "orchestrator.cluster.id", Type: "keyword", On: maybe},
+		{Name: "orchestrator.cluster.name", Type: "keyword", On: maybe},
+		{Name: "orchestrator.resource.annotation", Type: "[]keyword", On: maybe},
+		{Name: "orchestrator.resource.ip", Type: "[]ip", On: maybe},
+		{Name: "orchestrator.resource.parent.type", Type: "keyword", On: maybe},
 
 		{Name: "file.path", Type: "keyword", On: files},
 		{Name: "file.name", Type: "keyword", On: files},
@@ -123,9 +121,12 @@ func build() []Field {
 		{Name: "process.same_as_process", Without: "ECS has it for the leaders alone: a process is always itself"},
 	}
 	for _, name := range []string{
-		"account.id", "account.name", "availability_zone", "instance.id", "instance.name", "project.id", "project.name", "provider", "region",
+		"account.id", "availability_zone", "instance.id", "instance.name", "machine.type", "project.id", "provider", "region",
 	} {
-		all = append(all, Field{Name: "cloud." + name, Without: cloudless})
+		all = append(all, Field{Name: "cloud." + name, Type: "keyword", On: maybe})
+	}
+	for _, name := range []string{"account.name", "project.name"} {
+		all = append(all, Field{Name: "cloud." + name, Without: "no cloud tells its machines; they know the id"})
 	}
 	all = append(all, process("process.", events)...)
 	for _, who := range relatives {
