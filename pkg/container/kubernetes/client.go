@@ -16,8 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// configure finds the API server and who we are to it. The error wraps
-// [rest.ErrNotInCluster] when nothing speaks for a cluster.
+// configure finds the API server and who we are to it.
 func configure(kubeconfig string) (*rest.Config, error) {
 	if kubeconfig == "" {
 		config, err := rest.InClusterConfig()

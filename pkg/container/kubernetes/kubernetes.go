@@ -13,7 +13,6 @@ package kubernetes
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -70,6 +69,7 @@ func New(opts Options, inventory *container.Inventory) *Source {
 	opts.Node = strings.ToLower(opts.Node)
 	s := &Source{opts: opts, pace: usualPace, places: make(chan Place, 1)}
 	s.pods = newPods(inventory, &s.state)
+	s.state.stats.Present = opts.Config != "" || os.Getenv("KUBERNETES_SERVICE_HOST") != ""
 	return s
 }
 
@@ -83,11 +83,14 @@ func (s *Source) Places() <-chan Place { return s.places }
 // Run follows the API server until ctx ends. It returns at once where there is
 // no Kubernetes. All goroutines that it starts have ended when it returns.
 func (s *Source) Run(ctx context.Context) {
+	if !s.Stats().Present {
+		return
+	}
 	silence()
 	ctx = klog.NewContext(ctx, klog.New(nil))
 	client := s.connect(ctx)
 	if client == nil {
-		return
+		return // ctx ended
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.followPods(ctx, client) })
@@ -99,18 +102,15 @@ func (s *Source) Run(ctx context.Context) {
 // silence turns off what client-go logs: the same is in Stats.
 var silence = sync.OnceFunc(func() { klog.SetLogger(klog.New(nil)) })
 
-// connect returns nil where there is no Kubernetes, or when ctx ends.
+// connect returns nil when ctx ends before there are credentials.
 func (s *Source) connect(ctx context.Context) *rest.RESTClient {
 	var client *rest.RESTClient
 	s.insist(ctx, question{"read", "credentials", ""}, func(context.Context) error {
 		config, err := configure(s.opts.Config)
-		if errors.Is(err, rest.ErrNotInCluster) {
-			return nil
+		if err != nil {
+			return err
 		}
-		s.state.present()
-		if err == nil {
-			client, err = newClient(config)
-		}
+		client, err = newClient(config)
 		return err
 	})
 	return client

@@ -22,7 +22,7 @@ type Place struct {
 	// ClusterID is the UID of the namespace kube-system.
 	ClusterID   string
 	ClusterName string // empty when nothing tells it
-	Node        string
+	Node        string // empty while the API server does not know the node
 	// ProviderID is the cloud's name of the machine, in the cloud's own form.
 	ProviderID string
 	Labels     map[string]string // of the node
@@ -36,12 +36,12 @@ var (
 // followPlace asks for cluster and node, and from time to time again, until ctx
 // ends.
 func (s *Source) followPlace(ctx context.Context, client *rest.RESTClient) {
-	place := Place{Node: s.opts.Node}
+	var place Place
 	retry := s.pace.first
 	for ctx.Err() == nil {
 		err := errors.Join(
 			s.ask(ctx, getSystem, func(ctx context.Context) error { return askCluster(ctx, client, &place) }),
-			s.ask(ctx, getNode, func(ctx context.Context) error { return askNode(ctx, client, &place) }))
+			s.ask(ctx, getNode, func(ctx context.Context) error { return s.askNode(ctx, client, &place) }))
 		if place.ClusterName == "" {
 			place.ClusterName = askKubeadm(ctx, client)
 		}
@@ -74,16 +74,16 @@ func askCluster(ctx context.Context, client *rest.RESTClient, place *Place) erro
 	return nil
 }
 
-func askNode(ctx context.Context, client *rest.RESTClient, place *Place) error {
+func (s *Source) askNode(ctx context.Context, client *rest.RESTClient, place *Place) error {
 	var node corev1.Node
-	err := get(client).Resource("nodes").Name(place.Node).Do(ctx).Into(&node)
+	err := get(client).Resource("nodes").Name(s.opts.Node).Do(ctx).Into(&node)
 	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("no node is called %q; set NODE_NAME to the pod's spec.nodeName: %w", place.Node, err)
+		return fmt.Errorf("no node is called %q; set NODE_NAME to the pod's spec.nodeName: %w", s.opts.Node, err)
 	}
 	if err != nil {
 		return err
 	}
-	place.ProviderID, place.Labels = node.Spec.ProviderID, node.Labels
+	place.Node, place.ProviderID, place.Labels = node.Name, node.Spec.ProviderID, node.Labels
 	place.ClusterName = clusterName(&node)
 	return nil
 }

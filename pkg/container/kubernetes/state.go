@@ -36,6 +36,11 @@ var failures = [...]string{
 
 func (f Failure) String() string { return failures[f] }
 
+// Failures lists them.
+func Failures() []Failure {
+	return []Failure{Unreachable, Slow, Forbidden, Unauthorized, Gone, Refused}
+}
+
 // Stats is the state of the source at one moment.
 type Stats struct {
 	// Present is false where there is no Kubernetes.
@@ -59,12 +64,6 @@ type state struct {
 	mu    sync.Mutex
 	stats Stats
 	errs  map[question]error
-}
-
-func (s *state) present() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stats.Present = true
 }
 
 func (s *state) count(pods int) {
