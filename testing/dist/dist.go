@@ -82,14 +82,23 @@ type file struct {
 	mode       os.FileMode
 }
 
+// maxProgram is what every node downloads and keeps, at the most.
+const maxProgram = 40_000_000
+
+// build leaves out the tracing pages of gRPC, which nobody serves: with them the linker has to keep every method there
+// is, 15 MB.
 func build(ctx context.Context, root, to, arch string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", to, "./cmd/cloud-defend")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=grpcnotrace", "-ldflags=-s -w", "-o", to, "./cmd/cloud-defend")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return nil
+	info, err := os.Stat(to)
+	if err == nil && info.Size() > maxProgram {
+		return fmt.Errorf("build for %s: %d bytes are more than %d; find what links so much", arch, info.Size(), maxProgram)
+	}
+	return err
 }
 
 // built is what a binary says of itself.
