@@ -111,15 +111,16 @@ type enforcer interface {
 func openKernel(log *slog.Logger) opener {
 	return func(agent ecs.Agent, namespace string, v settings.Values, out *sink) (enforcer, error) {
 		return pipeline.Open(pipeline.Config{
-			Agent:     agent,
-			Namespace: namespace,
-			Output:    out,
-			HostIP:    v.HostIP,
-			Folding:   v.Folding,
-			Log:       log,
-			Proc:      v.Proc,
-			Cgroup:    v.Cgroup,
-			Survival:  probe.Survival{Dir: survivalDir, Off: !v.Survival},
+			Agent:      agent,
+			Namespace:  namespace,
+			Output:     out,
+			HostIP:     v.HostIP,
+			Folding:    v.Folding,
+			Log:        log,
+			Proc:       v.Proc,
+			Cgroup:     v.Cgroup,
+			Kubernetes: kubernetesOptions(v),
+			Survival:   probe.Survival{Dir: survivalDir, Off: !v.Survival},
 		})
 	}
 }

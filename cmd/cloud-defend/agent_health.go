@@ -78,6 +78,12 @@ func (m *managed) statusReasons(s pipeline.Status, now time.Time) []unit.Reason 
 		}
 		all = append(all, unit.Reason{Weight: unit.Reduced, Fault: fault, Remedy: "mount the runtime's socket"})
 	}
+	if err := s.Kubernetes.Err; err != nil {
+		all = append(all, unit.Reason{
+			Weight: unit.Reduced, Place: "kubernetes", Fault: "not all is known of this node's pods: " + err.Error(),
+			Remedy: "let the node's service account get and list what it needs, or point cloud-defend at another API server",
+		})
+	}
 	if err := s.Probe.Unpinned; err != nil {
 		all = append(all, unit.Reason{
 			Weight: unit.Reduced, Place: "survival", Fault: "enforcement ends with this process: " + err.Error(),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/elastic/cloud-defend/pkg/container/kubernetes"
 	"github.com/elastic/cloud-defend/pkg/doctor"
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/node"
@@ -93,14 +94,15 @@ func run(ctx context.Context, f runFlags) error {
 	defer lock.Close()
 	say("loading programs into the kernel")
 	p, err := pipeline.Open(pipeline.Config{
-		Agent:    ecs.Agent{Version: release()},
-		Output:   out,
-		HostIP:   f.settings.HostIP,
-		Folding:  f.settings.Folding,
-		Log:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Proc:     f.settings.Proc,
-		Cgroup:   f.settings.Cgroup,
-		Survival: probe.Survival{Dir: survivalDir, Off: !f.settings.Survival},
+		Agent:      ecs.Agent{Version: release()},
+		Output:     out,
+		HostIP:     f.settings.HostIP,
+		Folding:    f.settings.Folding,
+		Log:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Proc:       f.settings.Proc,
+		Cgroup:     f.settings.Cgroup,
+		Kubernetes: kubernetesOptions(f.settings),
+		Survival:   probe.Survival{Dir: survivalDir, Off: !f.settings.Survival},
 	})
 	if err != nil {
 		return cannotRun(ctx, err)
@@ -127,6 +129,10 @@ func run(ctx context.Context, f runFlags) error {
 	err = w.watch(ctx, stop, done)
 	summary(p.Status())
 	return err
+}
+
+func kubernetesOptions(v settings.Values) kubernetes.Options {
+	return kubernetes.Options{Node: v.KubernetesNode, Config: v.KubernetesConfig}
 }
 
 // lockNode makes this process the one that enforces on the node. Without a place

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/elastic/cloud-defend/pkg/container/kubernetes"
 	"github.com/elastic/cloud-defend/pkg/pipeline"
 	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
@@ -28,6 +29,21 @@ func sayRuntime(s pipeline.Status, before string) string {
 		now += ": " + c.Err.Error()
 	}
 	if now != before {
+		say("%s", now)
+	}
+	return now
+}
+
+// sayKubernetes is like sayRuntime. Where there is no Kubernetes it says nothing.
+func sayKubernetes(s kubernetes.Stats, before string) string {
+	now := ""
+	switch {
+	case s.Err != nil:
+		now = "not all is known of this node's pods: " + s.Err.Error()
+	case s.Present && s.Pods > 0:
+		now = "pods are known through Kubernetes"
+	}
+	if now != before && now != "" {
 		say("%s", now)
 	}
 	return now

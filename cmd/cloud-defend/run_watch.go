@@ -85,7 +85,7 @@ func (w *watcher) watch(ctx context.Context, stop func(), done <-chan error) err
 	defer signal.Stop(hangup)
 	tick := time.NewTicker(watchPeriod)
 	defer tick.Stop()
-	runtime := ""
+	runtime, cluster := "", ""
 	for {
 		select {
 		case err := <-done:
@@ -101,7 +101,8 @@ func (w *watcher) watch(ctx context.Context, stop func(), done <-chan error) err
 		case now := <-tick.C:
 			w.look(now)
 			w.reload(false)
-			runtime = sayRuntime(w.pipeline.Status(), runtime)
+			status := w.pipeline.Status()
+			runtime, cluster = sayRuntime(status, runtime), sayKubernetes(status.Kubernetes, cluster)
 		}
 	}
 }

@@ -17,12 +17,14 @@ import (
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/container/kubernetes"
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/host"
 	"github.com/elastic/cloud-defend/pkg/output"
 	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/process"
+	"github.com/elastic/cloud-defend/pkg/ruleset"
 	"github.com/elastic/cloud-defend/pkg/settle"
 )
 
@@ -53,23 +55,25 @@ type Config struct {
 	Folding bool
 	// Proc and Cgroup are the host's mounts of these file systems.
 	Proc, Cgroup string
+	Kubernetes   kubernetes.Options
 	Survival     probe.Survival
 }
 
 // Pipeline runs all stages on one node. Apply and Status may be called from
 // any goroutine while Run runs.
 type Pipeline struct {
-	probe     *probe.Probe
-	inventory *container.Inventory
-	processes *process.Table
-	builder   *ecs.Builder
-	settle    *settle.Buffer
-	fold      *settle.Fold[output.Record]
-	folding   atomic.Bool
-	hostName  atomic.Pointer[string] // for the builder to take over; see NameHost
-	output    output.Output
-	log       *slog.Logger
-	own       uint64 // the component's own container; 0 outside containers
+	probe      *probe.Probe
+	inventory  *container.Inventory
+	kubernetes *kubernetes.Source
+	processes  *process.Table
+	builder    *ecs.Builder
+	settle     *settle.Buffer
+	fold       *settle.Fold[output.Record]
+	folding    atomic.Bool
+	hostName   atomic.Pointer[string] // for the builder to take over; see NameHost
+	output     output.Output
+	log        *slog.Logger
+	own        uint64 // the component's own container; 0 outside containers
 
 	batch   []output.Record
 	logged  map[processKey]loggedProcess
@@ -85,12 +89,16 @@ type Pipeline struct {
 	// swap needs its events to move.
 	scope      sync.Mutex
 	containers map[uint64]container.Container
+	// cluster is nil until it is known; without Kubernetes it is at once. It is
+	// stored with scope held.
+	cluster atomic.Pointer[ruleset.Cluster]
 
 	mu    sync.Mutex // guards rules; held for moments
 	rules revisions
 
 	described chan uint64 // cgroups of containers that the kernel was told of
 	orders    chan ecs.Order
+	located   chan ecs.Place
 }
 
 // Open starts the stages that need the kernel and takes stock of the processes
@@ -134,6 +142,11 @@ func Open(cfg Config) (*Pipeline, error) {
 		containers: map[uint64]container.Container{},
 		described:  make(chan uint64, 64),
 		orders:     make(chan ecs.Order, 1),
+		located:    make(chan ecs.Place, 1),
+	}
+	p.kubernetes = kubernetes.New(cfg.Kubernetes, p.inventory)
+	if !p.kubernetes.Stats().Present {
+		p.cluster.Store(&ruleset.Cluster{})
 	}
 	p.folding.Store(cfg.Folding)
 	found, err := process.Snapshot(cfg.Proc)
@@ -171,7 +184,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	defer followers.Wait()
 	defer stop()
 	followers.Go(func() { p.inventory.Run(following) })
+	followers.Go(func() { p.kubernetes.Run(following) })
 	followers.Go(func() { p.follow(following) })
+	followers.Go(func() { p.followPlace(following) })
 	followers.Go(func() { p.keepAlive(following) })
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -190,6 +205,8 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			p.released(p.settle.Resolve(cgroup))
 		case o := <-p.orders:
 			p.batch = append(p.batch, output.Record{Message: o.Message(), Docs: []ecs.Doc{p.builder.Order(o)}})
+		case place := <-p.located:
+			p.builder.Locate(place)
 		case now := <-tick.C:
 			p.expire(now)
 			p.retire(events)
@@ -312,7 +329,7 @@ func (p *Pipeline) mustWait(ev *event.Event) bool {
 		return true
 	}
 	c, ok := p.inventory.Lookup(ev.Scope.CgroupID)
-	return !ok || !c.Complete
+	return !ok || !p.known(c, p.rulesOf(ev))
 }
 
 // follow tells the kernel of containers as they come and go, until ctx ends.
@@ -365,7 +382,7 @@ func (p *Pipeline) settled(held settle.Held) {
 		return
 	}
 	c, ok := p.inventory.Lookup(ev.Scope.CgroupID)
-	known := ok && c.Complete
+	known := ok && p.known(c, p.rulesOf(ev))
 	if ev.Decision.Unresolved && known {
 		ev.Decision = p.decide(ev, c)
 	}

@@ -26,7 +26,9 @@ func (p *Pipeline) Apply(rs *ruleset.Ruleset, origin Origin) (revision uint32, e
 	defer func() { p.tally.swapped(time.Since(began), err) }()
 	scopes := make(map[uint64]probe.Scope, len(p.containers))
 	for cgroup, c := range p.containers {
-		scopes[cgroup] = scopeOf(rs, c)
+		if p.known(c, rs) {
+			scopes[cgroup] = p.scopeOf(rs, c)
+		}
 	}
 	// Named before it is in force: its first event may come at once.
 	p.mu.Lock()
@@ -42,8 +44,8 @@ func (p *Pipeline) Apply(rs *ruleset.Ruleset, origin Origin) (revision uint32, e
 	return revision, nil
 }
 
-func scopeOf(rs *ruleset.Ruleset, c container.Container) probe.Scope {
-	return probe.Scope{Bits: rs.Scope(c, ruleset.Cluster{}), Users: rs.NamedUsers(c.Users)}
+func (p *Pipeline) scopeOf(rs *ruleset.Ruleset, c container.Container) probe.Scope {
+	return probe.Scope{Bits: rs.Scope(c, p.clusterNow()), Users: rs.NamedUsers(c.Users)}
 }
 
 // assign makes a container known to the kernel.
@@ -51,13 +53,19 @@ func (p *Pipeline) assign(c container.Container) error {
 	p.scope.Lock()
 	defer p.scope.Unlock()
 	p.containers[c.CgroupID] = c
+	return p.tell(c)
+}
+
+// tell puts a container into the kernel's map if all is known of it that the
+// rules ask for. Called with scope held.
+func (p *Pipeline) tell(c container.Container) error {
 	p.mu.Lock()
 	rs := p.rules.of[p.rules.current]
 	p.mu.Unlock()
-	if rs == nil {
+	if rs == nil || !p.known(c, rs) {
 		return nil
 	}
-	return p.probe.Assign(c.CgroupID, scopeOf(rs, c))
+	return p.probe.Assign(c.CgroupID, p.scopeOf(rs, c))
 }
 
 func (p *Pipeline) forget(cgroup uint64) {
@@ -95,7 +103,7 @@ func (p *Pipeline) decide(ev *event.Event, c container.Container) event.Decision
 		return ev.Decision
 	}
 	t := typeOf(ev)
-	bits := rs.Scope(c, ruleset.Cluster{})[t] & (rs.Tables[t].NoUserName | rs.NamedUsers(c.Users)[ev.Task.UID])
+	bits := rs.Scope(c, p.clusterNow())[t] & (rs.Tables[t].NoUserName | rs.NamedUsers(c.Users)[ev.Task.UID])
 	d := settle.Decide(ev, bits, func(matching uint64) (selectors, log, alert, block uint64) {
 		out := rs.Fire(t, matching)
 		return out.Selectors, out.Log, out.Alert, out.Block

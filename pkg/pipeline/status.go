@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/container/kubernetes"
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/process"
@@ -20,6 +21,7 @@ import (
 type Status struct {
 	Probe      probe.Stats
 	Containers container.Stats
+	Kubernetes kubernetes.Stats
 	Processes  process.Stats
 	Settle     settle.Stats
 	// Documented are the events that documents tell of, by action. Refused
@@ -52,6 +54,7 @@ func (p *Pipeline) Status() Status {
 	s := p.tally.read()
 	s.Probe = p.probe.Stats()
 	s.Containers = p.inventory.Stats()
+	s.Kubernetes = p.kubernetes.Stats()
 	return s
 }
 

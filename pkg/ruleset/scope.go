@@ -19,6 +19,18 @@ type Cluster struct {
 	Name string
 }
 
+// AsksCluster reports whether a selector has a condition on the cluster.
+func (r *Ruleset) AsksCluster() bool {
+	for _, t := range policy.Types {
+		for _, s := range r.selectors[t] {
+			if len(s.KubernetesClusterID)+len(s.KubernetesClusterName) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Scope returns, by type, the selectors whose conditions on containers this one satisfies. It takes what it does not
 // find for absent, so it is right only for a container whose description is complete.
 func (r *Ruleset) Scope(c container.Container, cluster Cluster) [len(policy.Types)]uint64 {

@@ -22,6 +22,9 @@ type Values struct {
 	Proc, Cgroup string
 	// State is the folder of package node; empty for the best there is.
 	State string
+	// KubernetesNode is this node's name in Kubernetes, empty for the host's;
+	// KubernetesConfig a kubeconfig, empty for the pod's service account.
+	KubernetesNode, KubernetesConfig string
 
 	Enforce     bool
 	FailClosed  bool
@@ -80,6 +83,18 @@ var table = []Setting{
 			"empty takes the BPF file system where it is mounted, else /run.",
 		Reader: "cmd/cloud-defend/agent_node.go",
 		field:  func(v *Values) any { return &v.State }, check: absoluteOrNone,
+	},
+	{
+		Key: "kubernetes.node", Default: "", Node: true, Env: "NODE_NAME",
+		Doc:    "Name of this node in Kubernetes; empty takes the host's name.",
+		Reader: "cmd/cloud-defend/run.go",
+		field:  func(v *Values) any { return &v.KubernetesNode },
+	},
+	{
+		Key: "kubernetes.config", Default: "", Node: true, Env: "KUBECONFIG",
+		Doc:    "Kubeconfig file to ask the API server with; empty takes the service account of the pod that this runs in, if it does.",
+		Reader: "cmd/cloud-defend/run.go",
+		field:  func(v *Values) any { return &v.KubernetesConfig },
 	},
 	{
 		Key: "host.ip", Default: "true", Env: "ELASTIC_NETINFO",
