@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 	"doctor":    {"host", "container"},
 	"settings":  {},
 	"unit":      {},
-	"telemetry": {"event", "queue", "pipeline"},
+	"telemetry": {"container", "event", "queue", "pipeline"},
 	"node":      {},
 	"pipeline": {
 		"policy", "container", "event", "host", "ruleset", "probe", "settle", "process", "ecs", "queue", "output", "unit",

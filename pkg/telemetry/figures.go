@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/elastic/cloud-defend/pkg/container/kubernetes"
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/queue"
 )
@@ -16,7 +17,7 @@ import (
 // Figures is the table.
 func Figures() []Figure { return slices.Clone(figures) }
 
-var figures = slices.Concat(events(), refusals(), losses(), delivery(), costs())
+var figures = slices.Concat(events(), cluster(), refusals(), losses(), delivery(), costs())
 
 func counter(field, metric, help string, read func(*Sample) uint64, labels ...Label) Figure {
 	return Figure{Field: field, Metric: metric, Labels: labels, Kind: Counter, Help: help, read: read}
@@ -51,6 +52,16 @@ func events() []Figure {
 		gauge("processes.known", "processes", "", "Running processes that are known.",
 			func(s *Sample) uint64 { return uint64(s.Pipeline.Processes.Live) }),
 	)
+}
+
+func cluster() []Figure {
+	all := []Figure{gauge("kubernetes.pods", "kubernetes_pods", "", "Pods of this node, as the API server has them.",
+		func(s *Sample) uint64 { return uint64(s.Pipeline.Kubernetes.Pods) })}
+	for _, f := range kubernetes.Failures() {
+		all = append(all, counter("kubernetes.failures."+f.String(), "kubernetes_failures_total", "Questions that the API server did not answer.",
+			func(s *Sample) uint64 { return s.Pipeline.Kubernetes.Failures[f] }, Label{"reason", f.String()}))
+	}
+	return all
 }
 
 func refusals() []Figure {

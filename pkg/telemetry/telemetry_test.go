@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastic/cloud-defend/pkg/container"
+	"github.com/elastic/cloud-defend/pkg/container/kubernetes"
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/host"
@@ -41,6 +42,7 @@ func busy() Sample {
 			Spared: 1003, Revision: 1004, Runs: 1005, RunTime: 1006 * time.Millisecond,
 		},
 		Containers: container.Stats{Known: 1007, Incomplete: 1008},
+		Kubernetes: kubernetes.Stats{Pods: 1025, Failures: [6]uint64{1026, 1027, 1028, 1029, 1030, 1031}},
 		Processes:  process.Stats{Live: 1009},
 		Settle:     settle.Stats{Held: 1010, Expired: 5000, PushedOut: 11},
 		Documented: map[string]uint64{},
