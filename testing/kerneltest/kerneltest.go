@@ -58,6 +58,14 @@ const LongEnv = "CLOUD_DEFEND_LONG"
 // time for.
 func Long() bool { return os.Getenv(LongEnv) == "1" }
 
+// RequireLong skips the test outside of "mage testLong": its parts take longer to make than the gate has.
+func RequireLong(t testing.TB) {
+	t.Helper()
+	if !Long() {
+		t.Skipf("takes the time that mage testLong has: set %s=1", LongEnv)
+	}
+}
+
 // Modules returns the security modules in force, such as "capability" and "bpf".
 func Modules(t testing.TB) []string {
 	t.Helper()

@@ -29,6 +29,7 @@ func Long(ctx context.Context, root string, out io.Writer) (Tally, error) {
 	steps := [][]string{
 		{"test", "./pkg/queue", "-run", "^TestKilledAtAnyTime$", "-timeout", "0", "-v", "-kills", "100"},
 		{"test", "./pkg/probe", "-run", "^TestKernelJudgesAsGo$", "-timeout", "0", "-v", "-pairs", "10000000"},
+		{"test", "./pkg/container/kubernetes", "-run", "^TestServer$", "-timeout", "0", "-v"},
 		{"run", "./testing/editor"},
 	}
 	targets, err := fuzzTargets(root)
