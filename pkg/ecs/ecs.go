@@ -79,10 +79,10 @@ func (s Stream) Index(namespace string) string {
 	return s.Type() + "-" + s.Dataset() + "-" + namespace
 }
 
-// Doc is one document. It owns its bytes.
+// Doc is one document. It owns its bytes, which nobody may write to.
 type Doc struct {
 	Stream Stream
-	ID     string // event.id; the same for the same event and stream each time
+	ID     string // event.id, part of JSON; the same for the same event and stream each time
 	JSON   []byte // one object on one line, without a newline
 }
 

@@ -16,6 +16,8 @@ func (g *gaps) reset() {
 	g.truncated, g.unresolved, g.foreign = g.truncated[:0], g.unresolved[:0], g.foreign[:0]
 }
 
+func (g *gaps) count() int { return len(g.truncated) + len(g.unresolved) + len(g.foreign) }
+
 func (g *gaps) path(field string, p event.Path) {
 	if p.Truncated {
 		g.truncated = append(g.truncated, field)

@@ -63,6 +63,7 @@ type scene struct {
 	c     *container.Container
 	match Match
 	docs  []Doc
+	again []Doc // the same, when all that can be kept has been
 }
 
 func newScene(c *container.Container) *scene {
@@ -136,6 +137,7 @@ func (s *scene) play(ev event.Event) {
 	ev.Scope = s.scope
 	l := s.table.Apply(&ev)
 	s.docs = s.Documents(s.docs, &ev, &l, s.c, &s.match)
+	s.again = s.Documents(s.again, &ev, &l, s.c, &s.match)
 }
 
 func refused(ev *event.Event) { ev.Outcome = event.OutcomeRefused }
@@ -314,8 +316,12 @@ func TestGolden(t *testing.T) {
 	for name, play := range cases {
 		t.Run(name, func(t *testing.T) {
 			var got bytes.Buffer
-			docs := play().docs
+			s := play()
+			docs := s.docs
 			require.NotEmpty(t, docs)
+			if len(s.again) > 0 { // of events
+				require.Equal(t, docs, s.again)
+			}
 			for _, d := range docs {
 				checkDocument(t, d)
 				got.Write(append(d.JSON, '\n'))

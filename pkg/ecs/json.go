@@ -20,6 +20,9 @@ type encoder struct {
 	path []string // names of the open objects
 	// escaped lists the fields, by their whole names, that were not UTF-8.
 	escaped []string
+	// second is the one that stamp begins with, up to the decimal point.
+	second int64
+	stamp  []byte
 }
 
 func (e *encoder) reset() {
@@ -193,7 +196,15 @@ func (e *encoder) json(name string, tree map[string]any) {
 // time writes nanoseconds: documents of one node sort as their events happened.
 func (e *encoder) time(name string, value time.Time) {
 	e.key(name)
-	e.buf = value.UTC().AppendFormat(e.buf, `"2006-01-02T15:04:05.000000000Z",`)
+	if second := value.Unix(); second != e.second || e.stamp == nil {
+		e.second, e.stamp = second, value.UTC().AppendFormat(e.stamp[:0], `"2006-01-02T15:04:05.`)
+	}
+	e.buf = append(e.buf, e.stamp...)
+	fraction := uint32(value.Nanosecond())
+	for unit := uint32(100_000_000); unit > 0; unit /= 10 {
+		e.buf = append(e.buf, '0'+byte(fraction/unit%10))
+	}
+	e.buf = append(e.buf, `Z",`...)
 }
 
 // appendString appends a JSON string. If the text is not UTF-8 it is written as
@@ -207,11 +218,19 @@ func appendString[T string | []byte](b []byte, s T) ([]byte, bool) {
 
 const hexDigits = "0123456789abcdef"
 
+// plain tells the bytes that stand for themselves in a JSON string.
+var plain = func() (plain [256]bool) {
+	for c := range plain {
+		plain[c] = c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\'
+	}
+	return plain
+}()
+
 func appendEscaped[T string | []byte](b []byte, s T, valid bool) []byte {
 	done := 0 // everything before is written
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && (c < utf8.RuneSelf || valid) {
+		if plain[c] || c >= utf8.RuneSelf && valid {
 			i++
 			continue
 		}

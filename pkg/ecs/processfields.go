@@ -14,9 +14,16 @@ func (b *Builder) process(s *subject) {
 	l := s.lineage
 	p := l.Process
 	m := e.open("process")
-	b.identity(p)
-	b.image(l, p)
-	e.joined("command_line", p.Args)
+	self := func() {
+		b.identity(p)
+		b.image(l, p)
+		e.joined("command_line", p.Args)
+	}
+	if s.ev.Kind == event.File { // of others there is one document, or two
+		b.once(b.fragmentOf("", l, p), self)
+	} else {
+		self()
+	}
 	if p.NamespacePID != 0 {
 		e.uint("vpid", uint64(p.NamespacePID))
 	}
@@ -29,9 +36,9 @@ func (b *Builder) process(s *subject) {
 	b.previous(p)
 	b.end(s)
 	b.parent(l.Parent, s)
-	b.leader("group_leader", l, l.GroupLeader)
-	b.leader("session_leader", l, l.SessionLeader)
-	b.leader("entry_leader", l, l.EntryLeader)
+	b.leader("group_leader", s, l.GroupLeader)
+	b.leader("session_leader", s, l.SessionLeader)
+	b.leader("entry_leader", s, l.EntryLeader)
 	e.close(m)
 }
 
@@ -177,20 +184,32 @@ func (b *Builder) parent(parent *process.Process, s *subject) {
 		}
 		return
 	}
-	m := b.enc.open("parent")
-	b.identity(parent)
-	b.image(s.lineage, parent)
-	b.enc.joined("command_line", parent.Args)
-	b.enc.bool("same_as_process", false)
-	b.enc.close(m)
+	l := s.lineage
+	b.once(b.fragmentOf("parent", l, parent), func() {
+		m := b.enc.open("parent")
+		b.identity(parent)
+		b.image(l, parent)
+		b.enc.joined("command_line", parent.Args)
+		b.enc.bool("same_as_process", false)
+		b.enc.close(m)
+	})
 }
 
 // leader writes one of the leaders. Queries cannot compare two fields, so
 // same_as_process does it for them.
-func (b *Builder) leader(name string, l *process.Lineage, leader *process.Process) {
+func (b *Builder) leader(name string, s *subject, leader *process.Process) {
 	if leader == nil {
 		return
 	}
+	l := s.lineage
+	if l.Same(leader) && s.ev.Kind != event.File {
+		b.encodeLeader(name, l, leader)
+		return
+	}
+	b.once(b.fragmentOf(name, l, leader), func() { b.encodeLeader(name, l, leader) })
+}
+
+func (b *Builder) encodeLeader(name string, l *process.Lineage, leader *process.Process) {
 	e := &b.enc
 	m := e.open(name)
 	b.identity(leader)

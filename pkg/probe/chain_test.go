@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/elastic/mock-es/pkg/api"
 	"github.com/stretchr/testify/require"
@@ -30,17 +31,26 @@ var rate = flags.Int("rate", 0, "events a second in BenchmarkChain; 0 is as many
 
 const lifeEvents = 9
 
+var indexes = []string{ecs.StreamProcess: ecs.StreamProcess.Index("default"), ecs.StreamFile: ecs.StreamFile.Index("default")}
+
+// shell is the parent of all other processes and leads their group and session.
+const shell = 101
+
 // life is the records of one process of a container, from its fork to its end.
 func life(pid uint32) [lifeEvents][]byte {
-	at := uint64(pid) * uint64(time.Millisecond)
+	start := func(pid uint32) uint64 { return uint64(pid) * uint64(time.Millisecond) }
+	at, parent := start(pid), uint32(shell)
+	if pid <= shell {
+		parent = pid - 1
+	}
 	record := func(kind bpfKind, hook bpfHook, action bpfAction, i int, path, args string) []byte {
 		const exe, cwd = "/usr/local/bin/python3.12", "/srv/app"
 		return sample(func(r *bpfRecord) {
 			r.Kind, r.Hook, r.Action, r.Outcome = uint8(kind), uint8(hook), uint8(action), uint8(bpfOutcomeOUTCOME_SUCCESS)
 			r.Time, r.ScopeCgroup, r.Log, r.Selectors, r.Revision = at+uint64(i)*1000, 4711, 1, 1, 3
 			t := &r.Task
-			t.Pid, t.Tid, t.Start, t.ParentPid, t.ParentStart, t.Pgid, t.Sid, t.Nspid = pid, pid, at, 101, 101, 101, 101, pid
-			r.OtherPid, r.OtherStart = 101, 101
+			t.Pid, t.Tid, t.Start, t.ParentPid, t.ParentStart, t.Pgid, t.Sid, t.Nspid = pid, pid, at, parent, start(parent), shell, shell, pid
+			r.OtherPid, r.OtherStart = parent, start(parent)
 			r.PathLen, r.ExeLen, r.CwdLen, r.ArgsLen = uint32(len(path)), uint32(len(exe)), uint32(len(cwd)), uint32(len(args))
 		}, path+exe+cwd+args)
 	}
@@ -62,6 +72,7 @@ type chain struct {
 	builder *ecs.Builder
 	inside  container.Container
 	match   ecs.Match
+	lineage process.Lineage
 	docs    []ecs.Doc
 	batch   []queue.Doc
 	bytes   int // of all documents
@@ -81,14 +92,24 @@ func newChain() *chain {
 	}
 }
 
+// populate starts the container's first program and a shell.
+func (c *chain) populate() {
+	for _, pid := range []uint32{shell - 1, shell} {
+		born := life(pid)
+		c.take(born[0])
+		c.take(born[1])
+	}
+	c.batch = nil
+}
+
 // take takes a record through all stages but the queue.
 func (c *chain) take(raw []byte) {
 	ev, _ := c.rings.take(c.ring, raw)
-	lineage := c.table.Apply(ev)
-	c.docs = c.builder.Documents(c.docs[:0], ev, &lineage, &c.inside, &c.match)
+	c.lineage = c.table.Apply(ev)
+	c.docs = c.builder.Documents(c.docs[:0], ev, &c.lineage, &c.inside, &c.match)
 	for _, d := range c.docs {
 		c.bytes += len(d.JSON)
-		c.batch = append(c.batch, queue.Doc{Index: "logs-" + d.Stream.Dataset() + "-default", ID: d.ID, JSON: d.JSON})
+		c.batch = append(c.batch, queue.Doc{Index: indexes[d.Stream], ID: d.ID, JSON: d.JSON})
 	}
 }
 
@@ -112,8 +133,7 @@ func BenchmarkChain(b *testing.B) {
 	go q.Run(ctx)
 	go out.Run(ctx, q)
 	c := newChain()
-	c.take(life(101)[0])
-	c.batch = nil
+	c.populate()
 
 	before, deepest := cpu(b), uint64(0)
 	began, n := time.Now(), 0
@@ -149,6 +169,40 @@ func BenchmarkChain(b *testing.B) {
 	b.ReportMetric(float64(c.bytes)/float64(n), "B/doc")
 	b.ReportMetric(float64(deepest), "deepest-queue")
 	b.ReportMetric(resident(b)/1e6, "MB-most")
+}
+
+// BenchmarkTake is what one processor can take from the ring: records are
+// decoded, get their lineage and become documents. events/cpu-s is comparable on
+// a busy machine, too.
+func BenchmarkTake(b *testing.B) {
+	records := life(1000)
+	for name, each := range map[string][][]byte{
+		"file":    records[2 : lifeEvents-1],
+		"process": {records[0], records[1], records[lifeEvents-1]},
+	} {
+		b.Run(name, func(b *testing.B) {
+			c := newChain()
+			c.populate()
+			c.take(records[0])
+			c.take(records[1])
+			b.ReportAllocs()
+			before, n := cpu(b), 0
+			for b.Loop() {
+				raw := each[n%len(each)]
+				r := (*bpfRecord)(unsafe.Pointer(&raw[0]))
+				r.Time += 1 << 20
+				if name == "process" { // of one process after another
+					pid := uint32(2000 + n/3)
+					r.Task.Pid, r.Task.Tid, r.Task.Start = pid, pid, uint64(pid)<<20
+				}
+				c.take(raw)
+				c.batch = c.batch[:0]
+				n++
+			}
+			b.ReportMetric(float64(n)/(cpu(b)-before).Seconds(), "events/cpu-s")
+			b.ReportMetric(float64(c.bytes)/float64(n), "B/doc")
+		})
+	}
 }
 
 type stringer string

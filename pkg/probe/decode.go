@@ -5,9 +5,9 @@
 package probe
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -17,7 +17,13 @@ import (
 // errMalformed is the reason of every record that could not be decoded.
 var errMalformed = errors.New("malformed record")
 
-var headerSize = int(unsafe.Sizeof(bpfRecord{}))
+const (
+	headerSize = int(unsafe.Sizeof(bpfRecord{}))
+	// commOffset is where the text in a record begins: the thread's name, more
+	// numbers, the strings.
+	commOffset = int(unsafe.Offsetof(bpfRecord{}.Task) + unsafe.Offsetof(bpfRecord{}.Task.Comm))
+	shortText  = 512
+)
 
 // hookNames are the values of cloud_defend.hook_point; the names of the
 // kernel's hooks, as upstream documents spell them.
@@ -68,9 +74,9 @@ func header(raw []byte) (bpfRecord, error) {
 		return r, fmt.Errorf("%w: %d bytes, a header has %d", errMalformed, len(raw), headerSize)
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&r)), headerSize), raw)
-	strings := uint64(r.PathLen) + uint64(r.FromLen) + uint64(r.ExeLen) + uint64(r.CwdLen) + uint64(r.ArgsLen)
-	if strings > uint64(len(raw)-headerSize) {
-		return r, fmt.Errorf("%w: counts %d bytes of strings, has %d", errMalformed, strings, len(raw)-headerSize)
+	counted := uint64(r.PathLen) + uint64(r.FromLen) + uint64(r.ExeLen) + uint64(r.CwdLen) + uint64(r.ArgsLen)
+	if counted > uint64(len(raw)-headerSize) {
+		return r, fmt.Errorf("%w: counts %d bytes of strings, has %d", errMalformed, counted, len(raw)-headerSize)
 	}
 	if int(r.Hook) >= len(hookNames) || int(r.Action) >= len(actions) {
 		return r, fmt.Errorf("%w: hook %d, action %d", errMalformed, r.Hook, r.Action)
@@ -89,13 +95,21 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: kind %d", errMalformed, r.Kind)
 	}
-	ev := &event.Event{
+	ev, text := allocate(kind, raw[commOffset:])
+	comm, _, _ := strings.Cut(text[:len(r.Task.Comm)], "\x00")
+	text = text[headerSize-commOffset:]
+	take := func(n uint32) string {
+		s := text[:n]
+		text = text[n:]
+		return s
+	}
+	*ev = event.Event{
 		Kind:     kind,
 		Time:     boot.Add(time.Duration(r.Time)),
 		Hook:     hookNames[r.Hook],
 		Action:   actions[r.Action],
 		Outcome:  outcome(r.Outcome),
-		Task:     task(r),
+		Task:     task(r, comm),
 		Parent:   event.Task{PID: r.OtherPid, Start: r.OtherStart},
 		FileMode: r.Mode,
 		ArgsCut:  r.Flags&uint32(bpfRecordFlagRECORD_ARGS_CUT) != 0,
@@ -103,17 +117,11 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 		Scope:    event.Scope{State: event.ScopeState(r.Scope), CgroupID: r.ScopeCgroup},
 		Decision: decision(r),
 	}
-	strings := raw[headerSize:]
-	take := func(n uint32) string {
-		s := string(strings[:n])
-		strings = strings[n:]
-		return s
-	}
 	ev.Path = path(take(r.PathLen), r.PathFlags)
 	ev.PathFrom = path(take(r.FromLen), r.FromFlags)
 	ev.Executable = path(take(r.ExeLen), r.ExeFlags)
 	ev.WorkingDirectory = path(take(r.CwdLen), r.CwdFlags)
-	ev.Args = args(strings[:r.ArgsLen])
+	ev.Args = args(take(r.ArgsLen))
 	switch {
 	case kind == event.CgroupNew || kind == event.CgroupGone:
 		ev.Cgroup = event.Cgroup{ID: r.ScopeCgroup, Path: ev.Path.Name}
@@ -122,6 +130,20 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 		ev.Executable = ev.Path
 	}
 	return ev, nil
+}
+
+// allocate makes an event, and one string of what follows the numbers in its
+// record. The strings of a file's event hardly outlive it, so both are one
+// allocation; those of processes go on without the event.
+func allocate(kind event.Kind, raw []byte) (*event.Event, string) {
+	if kind != event.File || len(raw) > shortText {
+		return new(event.Event), string(raw)
+	}
+	both := new(struct {
+		event.Event
+		text [shortText]byte
+	})
+	return &both.Event, unsafe.String(&both.text[0], copy(both.text[:], raw))
 }
 
 func outcome(o uint8) event.Outcome {
@@ -134,9 +156,8 @@ func outcome(o uint8) event.Outcome {
 	return event.OutcomeUnknown
 }
 
-func task(r *bpfRecord) event.Task {
+func task(r *bpfRecord, comm string) event.Task {
 	t := &r.Task
-	comm, _, _ := bytes.Cut(t.Comm[:], []byte{0})
 	return event.Task{
 		PID: t.Pid, TID: t.Tid, Start: t.Start,
 		ParentPID: t.ParentPid, ParentStart: t.ParentStart,
@@ -145,7 +166,7 @@ func task(r *bpfRecord) event.Task {
 		Groups:       event.Groups{Count: t.GroupCount, First: t.Groups},
 		CapEffective: t.CapEffective, CapPermitted: t.CapPermitted,
 		TTYMajor: t.TtyMajor, TTYMinor: t.TtyMinor, Interactive: t.OnTty != 0,
-		Comm: string(comm),
+		Comm: comm,
 	}
 }
 
@@ -178,17 +199,11 @@ func path(name string, flags uint8) event.Path {
 }
 
 // args splits argv as it lies in memory. An argument that was cut has no NUL.
-func args(raw []byte) []string {
-	if len(raw) == 0 {
+func args(raw string) []string {
+	if raw == "" {
 		return nil
 	}
-	raw = bytes.TrimSuffix(raw, []byte{0})
-	parts := bytes.Split(raw, []byte{0})
-	out := make([]string, len(parts))
-	for i, part := range parts {
-		out[i] = string(part)
-	}
-	return out
+	return strings.Split(strings.TrimSuffix(raw, "\x00"), "\x00")
 }
 
 // exitCode turns a wait status into a shell's number.
