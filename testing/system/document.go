@@ -20,6 +20,9 @@ import (
 
 // Document is the part of an ECS document that tests look at. Its names are those of the Elastic Common Schema.
 type Document struct {
+	// Raw is the whole document.
+	Raw json.RawMessage `json:"-"`
+
 	Message string `json:"message"`
 	Event   struct {
 		ID       string   `json:"id"`
@@ -122,6 +125,7 @@ func (r *reader) read(got *[]Document, mark func(Document) bool) (bool, error) {
 		if err := mapped(line); err != nil {
 			return false, err
 		}
+		d.Raw = line
 		*got = append(*got, d)
 		if mark(d) {
 			return true, nil
