@@ -181,17 +181,39 @@ func (b *Builder) event(s *subject, stream Stream, id []byte) (at int) {
 	at = len(e.buf) - len(`",`) - len(id)
 	e.str("kind", kind)
 	e.one("category", category)
-	e.str("action", s.ev.Action.String())
-	e.strs("type", eventTypes(s.ev))
+	b.actions(s.ev)
 	e.str("outcome", outcome(s.ev))
 	if s.ev.Folded.Count > 1 {
 		e.time("start", s.ev.Time)
 		e.time("end", s.ev.Folded.Last)
+	} else if n := len(s.ev.Steps); n > 0 {
+		e.time("start", s.ev.Steps[0].Time)
+		e.time("end", s.ev.Steps[n-1].Time)
 	}
 	e.str("module", "cloud_defend")
 	e.str("dataset", stream.Dataset())
 	e.close(m)
 	return at
+}
+
+// actions writes event.action and event.type: lists of what happened where that
+// is several things.
+func (b *Builder) actions(ev *event.Event) {
+	e := &b.enc
+	if len(ev.Steps) == 0 {
+		e.str("action", ev.Action.String())
+		e.strs("type", eventTypes(ev))
+		return
+	}
+	actions, kinds := make([]string, 0, 3), make([]string, 0, 2)
+	for _, step := range ev.Steps {
+		actions = append(actions, step.Action.String())
+		if kind := typeNames[step.Action]; !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	e.strs("action", actions)
+	e.strs("type", kinds)
 }
 
 var (

@@ -6,6 +6,12 @@
 // for each stream that an event goes to. Others tell of the component itself:
 // that it lives, what it counts, and who disarmed it.
 //
+// event.action and cloud_defend.hook_point are lists, and event.type has several
+// values, where a document tells of a short-lived process as a whole: its fork,
+// exec and end, whichever of them were to be logged. Its time is that of the
+// exec, or of the fork where there was none; event.start and event.end are those
+// of the first and last, process.end and process.exit_code are set.
+//
 // Every document stands alone: it sets each field itself, also those that an
 // ingest pipeline would set. Strings are never empty and lists never have no
 // members; such fields are left out. The fields are ECS 8.10's, with these

@@ -48,11 +48,7 @@ func (b *Builder) policy(s *subject) {
 	if s.match.PolicyRevision != 0 {
 		e.int("package_policy_revision", s.match.PolicyRevision)
 	}
-	if s.ev.Kind == event.File {
-		e.str("hook_point", s.ev.Hook)
-	} else {
-		e.one("hook_point", s.ev.Hook)
-	}
+	b.hooks(s.ev)
 	if n := s.ev.Folded.Count; n > 1 {
 		e.uint("count", n)
 	}
@@ -67,4 +63,20 @@ func (b *Builder) policy(s *subject) {
 	e.strs("foreign", b.gaps.foreign)
 	e.strs("escaped", e.escaped)
 	e.close(m)
+}
+
+func (b *Builder) hooks(ev *event.Event) {
+	e := &b.enc
+	switch {
+	case ev.Kind == event.File:
+		e.str("hook_point", ev.Hook)
+	case len(ev.Steps) == 0:
+		e.one("hook_point", ev.Hook)
+	default:
+		hooks := make([]string, 0, 3)
+		for _, step := range ev.Steps {
+			hooks = append(hooks, step.Hook)
+		}
+		e.strs("hook_point", hooks)
+	}
 }

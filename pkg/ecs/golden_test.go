@@ -168,6 +168,32 @@ var cases = map[string]func() *scene{
 		s.exec(102, "/usr/bin/groups")
 		return s
 	},
+	"merged": func() *scene {
+		s := newScene(&webPod)
+		s.start("/bin/sh")
+		merged := func(kind event.Kind, actions ...event.Action) {
+			ev := event.Event{Kind: kind, Action: actions[0], Outcome: event.OutcomeSuccess, Task: s.tasks[101], ExitCode: 3,
+				Path: event.Path{Name: "/bin/ls"}, Executable: event.Path{Name: "/bin/ls"}, Args: []string{"ls"}, WorkingDirectory: event.Path{Name: "/srv"}}
+			for _, action := range actions {
+				ev.Steps = append(ev.Steps, event.Step{Action: action, Hook: "hook of " + action.String(), Time: s.tick()})
+			}
+			if kind == event.Exec {
+				ev.Action = event.ActionExec
+			}
+			ev.Time, ev.Scope = ev.Steps[0].Time, s.scope
+			l := s.table.Apply(&ev)
+			if actions[len(actions)-1] == event.ActionEnd {
+				ended := *l.Process
+				ended.Ended, ended.End, ended.ExitCode = true, s.tick(), 3
+				l.Process = &ended
+			}
+			s.docs = s.Documents(s.docs, &ev, &l, s.c, &s.match)
+			s.again = s.Documents(s.again, &ev, &l, s.c, &s.match)
+		}
+		merged(event.Exec, event.ActionFork, event.ActionExec, event.ActionEnd)
+		merged(event.Exec, event.ActionFork, event.ActionExec)
+		return s
+	},
 	"file": func() *scene {
 		s := newScene(&webPod)
 		s.start("/bin/sh", "-c", "deploy")

@@ -60,6 +60,9 @@ func appendMessage(b []byte, s *subject) []byte {
 	}
 	b = appendObject(b, s)
 	b = append(b, v.after...)
+	if n := len(ev.Steps); n > 0 && ev.Steps[n-1].Action == event.ActionEnd {
+		b = strconv.AppendInt(append(b, ", which ended with exit code "...), int64(ev.ExitCode), 10)
+	}
 	if ev.Decision.Spared {
 		b = append(b, ", which the policy refuses to all but cloud-defend itself"...)
 	}

@@ -117,6 +117,16 @@ type Event struct {
 
 	// Folded is set on an event that stands for several.
 	Folded Folded
+	// Steps are all that a process's event tells of, itself included, when that
+	// is more than one: the fork, exec and end of a short life, in order.
+	Steps []Step
+}
+
+// Step is one of several events that are told of together.
+type Step struct {
+	Action Action
+	Hook   string
+	Time   time.Time
 }
 
 // Folded says of which identical events another one is the first.

@@ -21,7 +21,7 @@ import (
 // Field is a row of the table.
 type Field struct {
 	Name string
-	Type string // as Elasticsearch maps it; with [] it is a list
+	Type string // as Elasticsearch maps it; with [] it is a list, with [?] where there are several
 	On   string // the key of a condition
 	// Without is why no document has the field.
 	Without string
@@ -157,9 +157,10 @@ func (d Document) unknown(name string) bool {
 }
 
 func fits(f Field, value any) bool {
-	kind, list := strings.CutPrefix(f.Type, "[]")
+	kind, either := strings.CutPrefix(f.Type, "[?]")
+	kind, list := strings.CutPrefix(kind, "[]")
 	values, many := value.([]any)
-	if many != list {
+	if either && many != (len(values) > 1) || !either && many != list {
 		return false
 	}
 	if !many {

@@ -45,7 +45,7 @@ func TestGoldenDocuments(t *testing.T) {
 	}
 	for _, f := range Fields {
 		require.Equal(t, f.Without == "", seen[f.Name], f.Name)
-		require.True(t, f.Without != "" || conditions[f.On] != nil && kinds[strings.TrimPrefix(f.Type, "[]")] != nil, f.Name)
+		require.True(t, f.Without != "" || conditions[f.On] != nil && kinds[strings.TrimLeft(f.Type, "[?]")] != nil, f.Name)
 	}
 }
 
@@ -53,7 +53,7 @@ func TestGoldenDocuments(t *testing.T) {
 func TestFaults(t *testing.T) {
 	of := func(change func(Document)) []string {
 		for _, d := range golden(t) {
-			if d.has("event.action", "end") && d["orchestrator.type"] != nil {
+			if d["event.action"] == "end" && d["orchestrator.type"] != nil {
 				change(d)
 				return Faults(d)
 			}
@@ -102,10 +102,7 @@ func page() string {
 			fmt.Fprintf(&without, "| `%s` | %s |\n", f.Name, f.Without)
 			continue
 		}
-		kind, list := strings.CutPrefix(f.Type, "[]")
-		if list {
-			kind = "list of " + kind
-		}
+		kind := strings.NewReplacer("[]", "list of ", "[?]", "one or a list of ").Replace(f.Type)
 		fmt.Fprintf(&with, "| `%s` | %s | %s |\n", f.Name, kind, f.On)
 	}
 	return fmt.Sprintf(strings.ReplaceAll(pageText, "'", "`"), with.String(), without.String())

@@ -38,7 +38,7 @@ func build() []Field {
 		{Name: "agent.type", Type: "keyword", On: everywhere},
 		{Name: "agent.version", Type: "keyword", On: everywhere},
 
-		{Name: "event.action", Type: "keyword", On: events},
+		{Name: "event.action", Type: "[?]keyword", On: events},
 		{Name: "event.category", Type: "[]keyword", On: events},
 		{Name: "event.created", Type: "date", On: everywhere},
 		{Name: "event.dataset", Type: "keyword", On: everywhere},
