@@ -110,6 +110,16 @@ func Instructions(ctx context.Context) error {
 	return instructions.Compare(ctx, ".", os.Stdout)
 }
 
+// Bypasses tries every way round a policy on the kernels of testing/kernels.txt, in both modes; with UPDATE=1 it puts
+// what they come to into docs/bypasses.md.
+func Bypasses(ctx context.Context) error {
+	table, err := suite.Bypasses(ctx, ".", os.Stdout)
+	if err != nil || os.Getenv("UPDATE") == "" {
+		return err
+	}
+	return suite.PublishBypasses(".", table)
+}
+
 // Generate makes the BPF objects and all other generated files, with the pinned compiler and the pinned schema.
 func Generate(ctx context.Context) error {
 	cache, err := debian.Open(os.Stdout)

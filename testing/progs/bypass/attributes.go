@@ -1,0 +1,60 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package bypass
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	acl        = "system.posix_acl_access"
+	capability = "security.capability"
+)
+
+// attributes change who may do what with the file.
+var attributes = because("owners and attributes are not judged", []Technique{
+	{Name: "chmod", As: "modifyFile", do: func(p *place) error { return unix.Chmod(p.file, 0o666) }},
+	{Name: "chmod to executable", As: "createExecutable", do: func(p *place) error { return unix.Chmod(p.file, 0o755) }},
+	{Name: "fchmod a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return unix.Fchmod(p.fd, 0o666) }},
+	{Name: "fchmodat2 of a descriptor, with AT_EMPTY_PATH", As: "modifyFile", prepare: openWritable, do: func(p *place) error {
+		empty := [1]byte{}
+		_, _, errno := unix.Syscall6(unix.SYS_FCHMODAT2, uintptr(p.fd), uintptr(unsafe.Pointer(&empty)), 0o666, unix.AT_EMPTY_PATH, 0, 0)
+		if errno != 0 {
+			return errno
+		}
+		return nil
+	}},
+	{Name: "chown", As: "modifyFile", do: func(p *place) error { return unix.Chown(p.file, 1000, 1000) }},
+	{Name: "fchown a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return unix.Fchown(p.fd, 1000, 1000) }},
+	{Name: "set an ACL that lets a user write", As: "modifyFile", do: func(p *place) error { return unix.Setxattr(p.file, acl, rights(6), 0) }},
+	{Name: "set an ACL that lets a user execute", As: "createExecutable", do: func(p *place) error { return unix.Setxattr(p.file, acl, rights(5), 0) }},
+	{Name: "set an ACL on a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error {
+		return unix.Fsetxattr(p.fd, acl, rights(6), 0)
+	}},
+	{Name: "set file capabilities", As: "modifyFile", do: func(p *place) error {
+		value := binary.LittleEndian.AppendUint32(nil, 0x02000001) // revision 2, effective
+		for _, word := range []uint32{1 << unix.CAP_CHOWN, 0, 0, 0} {
+			value = binary.LittleEndian.AppendUint32(value, word)
+		}
+		return unix.Setxattr(p.file, capability, value, 0)
+	}},
+})
+
+// rights is an ACL under which user 1000 has the permission, by include/uapi/linux/posix_acl_xattr.h.
+func rights(permission uint16) []byte {
+	value := binary.LittleEndian.AppendUint32(nil, 2)
+	for _, entry := range []struct {
+		tag, permission uint16
+		id              uint32
+	}{{1, 6, ^uint32(0)}, {2, permission, 1000}, {4, 4, ^uint32(0)}, {0x10, permission, ^uint32(0)}, {0x20, 4, ^uint32(0)}} {
+		value = binary.LittleEndian.AppendUint16(value, entry.tag)
+		value = binary.LittleEndian.AppendUint16(value, entry.permission)
+		value = binary.LittleEndian.AppendUint32(value, entry.id)
+	}
+	return value
+}

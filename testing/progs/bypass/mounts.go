@@ -1,0 +1,126 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package bypass
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mounts need CAP_SYS_ADMIN, in a namespace of their own at least.
+var mounts = []Technique{
+	{Name: "mount namespace of one's own, then open", As: "modifyFile", do: apart(func(p *place) error { return overwrite(p.file) })},
+	{Name: "setns to another mount namespace, then open", As: "modifyFile", do: apart(func(p *place) error {
+		fd, err := unix.Open(fmt.Sprintf("/proc/%d/ns/mnt", os.Getpid()), unix.O_RDONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.Setns(fd, unix.CLONE_NEWNS); err != nil {
+			return err
+		}
+		return overwrite(p.file)
+	})},
+	{Name: "bind the folder beside, then write there", As: "modifyFile", Why: needsMount, do: apart(func(p *place) error {
+		if err := beside(p, p.guard); err != nil {
+			return err
+		}
+		return overwrite(p.free + "/beside/file")
+	})},
+	{Name: "bind the root beside, then write there", As: "modifyFile", Why: needsMount, do: apart(func(p *place) error {
+		if err := beside(p, "/"); err != nil {
+			return err
+		}
+		return overwrite(p.free + "/beside" + p.file)
+	})},
+	{Name: "pivot_root into the folder, then write", As: "modifyFile", Why: needsMount, do: apart(func(p *place) error {
+		if err := beside(p, p.guard); err != nil {
+			return err
+		}
+		if err := unix.Chdir(p.free + "/beside"); err != nil {
+			return err
+		}
+		if err := unix.PivotRoot(".", "."); err != nil {
+			return err
+		}
+		return overwrite("/file")
+	})},
+	{Name: "open_tree: write in a mount that is nowhere", As: "modifyFile", Why: needsMount, do: func(p *place) error {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, p.guard, unix.OPEN_TREE_CLONE)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return overwriteAt(fd, "file", unix.OpenHow{Flags: unix.O_WRONLY})
+	}},
+	{Name: "mount --move a bound folder, then write there", As: "modifyFile", Why: needsMount, do: apart(func(p *place) error {
+		if err := beside(p, p.guard); err != nil {
+			return err
+		}
+		if err := os.Mkdir(p.free+"/moved", 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount(p.free+"/beside", p.free+"/moved", "", unix.MS_MOVE, ""); err != nil {
+			return err
+		}
+		return overwrite(p.free + "/moved/file")
+	})},
+	{Name: "bind another file over", As: "modifyFile", Why: overMount, do: apart(func(p *place) error {
+		return p.expose(unix.Mount(p.free+"/file", p.file, "", unix.MS_BIND, ""))
+	})},
+	{Name: "mount a tmpfs over the folder", As: "modifyFile", Why: overMount, do: apart(func(p *place) error {
+		return p.expose(unix.Mount("tmpfs", p.guard, "tmpfs", 0, ""))
+	})},
+	{Name: "move_mount a detached folder over", As: "modifyFile", Why: overMount, do: apart(func(p *place) error {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, "/tmp", unix.OPEN_TREE_CLONE)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return p.expose(unix.MoveMount(fd, "", unix.AT_FDCWD, p.guard, unix.MOVE_MOUNT_F_EMPTY_PATH))
+	})},
+	{Name: "mount an overlay over the folder, then write", As: "modifyFile", do: apart(func(p *place) error {
+		for _, dir := range []string{"/up", "/work"} {
+			if err := os.Mkdir(p.free+dir, 0o755); err != nil {
+				return err
+			}
+		}
+		layers := fmt.Sprintf("lowerdir=%s,upperdir=%s/up,workdir=%[2]s/work", p.guard, p.free)
+		if err := unix.Mount("overlay", p.guard, "overlay", 0, layers); err != nil {
+			return err
+		}
+		return p.expose(overwrite(p.file))
+	})},
+}
+
+const overMount = "needs CAP_SYS_ADMIN: mounting is no operation of the policy language"
+
+// apart gives the thread a mount namespace, so that nothing is left behind.
+func apart(do func(*place) error) func(*place) error {
+	return func(p *place) error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return err
+		}
+		return do(p)
+	}
+}
+
+// beside binds a folder where the policy guards nothing.
+func beside(p *place, dir string) error {
+	if err := os.Mkdir(p.free+"/beside", 0o755); err != nil {
+		return err
+	}
+	return unix.Mount(dir, p.free+"/beside", "", unix.MS_BIND, "")
+}
+
+// expose claims an effect if the guarded path does not show what is guarded.
+func (p *place) expose(err error) error {
+	if content, _ := os.ReadFile(p.file); string(content) != kept {
+		p.effect = fmt.Sprintf("%s shows %q", p.file, content)
+	}
+	return err
+}
