@@ -69,6 +69,14 @@ static __always_inline __u64 automaton_accept(const struct policy *p, __u32 stat
 	return p->accept[id & (MAX_ACCEPT - 1)];
 }
 
+/* The selectors that something below the path that was read satisfies. */
+static __always_inline __u64 automaton_below(const struct policy *p, __u32 state)
+{
+	__u32 id = p->cells[(state + 2) & (MAX_CELLS - 1)] >> 8;
+
+	return p->accept[id & (MAX_ACCEPT - 1)];
+}
+
 /*
  * Feeds names to the automaton, from s->next down to the leaf, a "/" before
  * each. Returns 1 when no further byte can change the result.
@@ -159,9 +167,9 @@ __noinline int automaton_strides(__u32 index)
 	return 0;
 }
 
-/* What the automata that begin in starts accept of the path that was climbed last. */
+/* What the automata that begin in starts accept of the path that was climbed last, or below it. */
 static __always_inline __u64 automata_path(volatile struct scratch *s, const struct policy *p,
-					   const __u32 *starts, __u32 index)
+					   const __u32 *starts, __u32 index, bool below)
 {
 	__u64 accepted = 0;
 
@@ -180,6 +188,8 @@ static __always_inline __u64 automata_path(volatile struct scratch *s, const str
 				if (automaton_strides(index))
 					break;
 		accepted |= automaton_accept(p, s->state);
+		if (below)
+			accepted |= automaton_below(p, s->state);
 	}
 	return accepted;
 }

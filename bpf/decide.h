@@ -7,25 +7,9 @@
 #ifndef CLOUD_DEFEND_DECIDE_H
 #define CLOUD_DEFEND_DECIDE_H
 
-#define NO_OPERATION MAX_OPERATIONS
 #define REFUSE_BLIND (~0U) /* for the index of a scratch slot */
 
-/* One operation on one file, or on two for a rename or a link. */
-struct request {
-	__u32 type, hook, action;
-	__u32 operation, from_operation; /* NO_OPERATION: that end is not judged */
-	__u32 also; /* what the operation is besides; NO_OPERATION: nothing */
-	__u32 mode;
-	bool quiet; /* report a refusal only */
-	struct vfsmount *mnt, *from_mnt;
-	struct dentry *dentry, *from_dentry;
-};
-
-/*
- * Judges the path that was climbed last, and one or two operations on it. Adds
- * what fires to the record.
- */
-__noinline int path_judge(__u32 index, __u32 type, __u32 operation, __u32 also)
+static __always_inline int judge(__u32 index, __u32 type, __u32 operation, __u32 also, bool below)
 {
 	volatile struct scratch *s = scratch_at(index);
 	struct policy *p = policy_current();
@@ -59,9 +43,25 @@ __noinline int path_judge(__u32 index, __u32 type, __u32 operation, __u32 also)
 	terms.no_path = t->no_path;
 	terms.no_name = t->no_name;
 	terms.in_scope = s->may;
+	terms.below = below;
 	may = path_match(s, p, &terms, index, may, &must);
 	rules_fire(s, p, t, must & s->who_must, may);
 	return 0;
+}
+
+/*
+ * Judges the path that was climbed last, and one or two operations on it. Adds
+ * what fires to the record.
+ */
+__noinline int path_judge(__u32 index, __u32 type, __u32 operation, __u32 also)
+{
+	return judge(index, type, operation, also, false);
+}
+
+/* The same of a directory's path and of all that may be below. */
+__noinline int path_judge_below(__u32 index, __u32 type, __u32 operation, __u32 also)
+{
+	return judge(index, type, operation, also, true);
 }
 
 /*
@@ -77,7 +77,10 @@ static __always_inline void path_evaluate(struct scratch *s, __u32 index, const 
 			q->type == RULES_PROCESS && is_runtime_image((void *)s->first_mount) ?
 				PATH_FOREIGN :
 				PATH_UNRESOLVED;
-	path_judge(index, q->type, operation, also);
+	if (q->below)
+		path_judge_below(index, q->type, operation, also);
+	else
+		path_judge(index, q->type, operation, also);
 }
 
 static __always_inline void request_evaluate(struct scratch *s, __u32 index,
@@ -92,23 +95,10 @@ static __always_inline void request_evaluate(struct scratch *s, __u32 index,
 
 		s->record.may = 0;
 		walk_start(s, q->from_mnt, q->from_dentry);
-		path_evaluate(s, index, q, q->from_operation, NO_OPERATION);
+		path_evaluate(s, index, q, q->from_operation, request_from_also(q));
 		s->record.may_from = s->record.may;
 		s->record.may = may;
 	}
-}
-
-static __always_inline __u64 request_selectors(const struct ruletable *t, const struct request *q)
-{
-	__u64 selectors = 0;
-
-	if (q->operation != NO_OPERATION)
-		selectors |= t->operations[q->operation & (MAX_OPERATIONS - 1)];
-	if (q->from_operation != NO_OPERATION)
-		selectors |= t->operations[q->from_operation & (MAX_OPERATIONS - 1)];
-	if (q->also != NO_OPERATION)
-		selectors |= t->operations[q->also & (MAX_OPERATIONS - 1)];
-	return selectors & t->any_match;
 }
 
 static __always_inline bool record_fired(const struct scratch *s)

@@ -233,6 +233,16 @@ static __always_inline int on_chmod(const struct path *path, umode_t mode)
 }
 
 /*
+ * What is below a directory moves with it: files of either kind come into being
+ * under the new name, or are replaced there, and go from the old one.
+ */
+static __always_inline void rename_below(struct request *q)
+{
+	q->below = true;
+	q->also = q->operation == OP_MODIFY ? OP_MODIFY_EXECUTABLE : OP_CREATE_EXECUTABLE;
+}
+
+/*
  * path_rename: the new name comes into being, or its file is replaced, and the
  * old name goes. One event for both ends. An exchange replaces both.
  */
@@ -263,19 +273,27 @@ static __always_inline int on_rename(const struct path *old_dir, struct dentry *
 		q.operation = op_create(mode);
 	if (flags & RENAME_EXCHANGE)
 		q.from_operation = op_modify(mode);
+	if ((mode & S_IFMT) == S_IFDIR || (inode_mode(replaced) & S_IFMT) == S_IFDIR)
+		rename_below(&q);
 	return file_decide(&q, 0);
 }
 
+/*
+ * path_link: a new name, by which the file can be changed unseen from then on;
+ * so it counts as a change of the file under the old name, too. One made by
+ * O_TMPFILE has no old name.
+ */
 static __always_inline int on_link(struct dentry *old, const struct path *new_dir,
 				   struct dentry *new)
 {
-	umode_t mode = inode_mode(dentry_inode(old));
+	struct inode *inode = dentry_inode(old);
+	umode_t mode = inode_mode(inode);
 	struct request q = {
 		.type = RULES_FILE,
 		.hook = HOOK_PATH_LINK,
 		.action = ACTION_LINK,
 		.operation = op_create(mode),
-		.from_operation = NO_OPERATION,
+		.from_operation = op_modify(mode),
 		.also = NO_OPERATION,
 		.mode = mode,
 		.mnt = BPF_CORE_READ(new_dir, mnt),
@@ -286,6 +304,8 @@ static __always_inline int on_link(struct dentry *old, const struct path *new_di
 
 	if (canary_sings(HOOK_PATH_LINK))
 		return -EPERM;
+	if (inode && !BPF_CORE_READ(inode, i_nlink))
+		q.from_operation = NO_OPERATION;
 	return file_decide(&q, 0);
 }
 

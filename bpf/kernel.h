@@ -95,6 +95,7 @@ struct super_block {
 struct inode {
 	umode_t i_mode;
 	__u32 i_rdev;
+	__u32 i_nlink;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 };
@@ -206,6 +207,16 @@ struct task_struct {
 	struct css_set *cgroups;
 	void *stack;
 	char comm[16];
+};
+
+struct posix_acl_entry {
+	short e_tag;
+	unsigned short e_perm;
+};
+
+struct posix_acl {
+	unsigned int a_count;
+	struct posix_acl_entry a_entries[0];
 };
 
 struct linux_binprm {

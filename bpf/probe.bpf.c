@@ -23,11 +23,13 @@
 #include "inode.h"
 #include "task.h"
 #include "subject.h"
+#include "request.h"
 #include "decide.h"
 #include "open.h"
 #include "hook.h"
 
 #include "file.bpf.c"
+#include "attributes.bpf.c"
 #include "process.bpf.c"
 #include "cgroup.bpf.c"
 #include "rehearse.bpf.c"

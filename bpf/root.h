@@ -28,13 +28,11 @@ struct {
 } roots SEC(".maps");
 
 /* The mount that the task sees as "/", however deep a chroot it is in. */
-static __noinline void task_root(struct task_struct *task, struct root_key *key)
+static __always_inline struct mount *task_root_mount(struct task_struct *task)
 {
 	struct fs_struct *fs = LOAD(task, fs);
 	struct vfsmount *mnt = LOAD(fs, root.mnt);
 	struct mount *m = mount_of(mnt), *top = m, *above;
-	struct super_block *sb;
-	struct inode *inode;
 
 	for (int i = 0; i < 16; i++) {
 		above = LOAD(m, mnt_parent);
@@ -44,8 +42,15 @@ static __noinline void task_root(struct task_struct *task, struct root_key *key)
 			top = above;
 		m = above;
 	}
-	sb = LOAD(top, mnt.mnt_sb);
-	inode = LOAD(LOAD(top, mnt.mnt_root), d_inode);
+	return top;
+}
+
+static __noinline void task_root(struct task_struct *task, struct root_key *key)
+{
+	struct mount *top = task_root_mount(task);
+	struct super_block *sb = LOAD(top, mnt.mnt_sb);
+	struct inode *inode = LOAD(LOAD(top, mnt.mnt_root), d_inode);
+
 	key->device = LOAD(sb, s_dev);
 	key->inode = LOAD(inode, i_ino);
 	key->pad = 0;

@@ -10,6 +10,7 @@ struct path_terms {
 	__u32 name_start;
 	__u64 no_path, no_name; /* selectors that do not ask */
 	__u64 in_scope; /* selectors worth the reading */
+	bool below; /* what is below the path satisfies them, too */
 };
 
 /*
@@ -29,7 +30,7 @@ static __always_inline __u64 path_match(volatile struct scratch *s, const struct
 	}
 	/* an internal path is none that a selector names */
 	if (!(s->path_flags & PATH_INTERNAL) && (may & terms->in_scope & ~terms->no_path))
-		may &= automata_path(s, p, terms->starts, index) | terms->no_path;
+		may &= automata_path(s, p, terms->starts, index, terms->below) | terms->no_path;
 	else
 		may &= terms->no_path;
 	*must = may;

@@ -101,6 +101,7 @@ __noinline int subject_leader(__u32 index)
 	terms.no_path = t->no_leader;
 	terms.no_name = t->no_leader_name;
 	terms.in_scope = s->may;
+	terms.below = false;
 	may = path_match(s, p, &terms, index, s->who_may, &must);
 	s->who_may = may;
 	s->who_must &= must;

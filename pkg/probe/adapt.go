@@ -67,6 +67,9 @@ func (p *Probe) adapt() error {
 	if err := p.spec.Variables[bpfVarRenameHasFlags].Set(parameters(kernel, "bpf_lsm_path_rename") > 4); err != nil {
 		return err
 	}
+	if err := p.spec.Variables[bpfVarSetxattrHasMapping].Set(parameters(kernel, "bpf_lsm_inode_setxattr") > 5); err != nil {
+		return err
+	}
 	// 7.1 calls it by another name.
 	if !hasFunction(kernel, "do_filp_open") {
 		p.spec.Programs[bpfProgX_open].AttachTo = "do_file_open"

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -24,7 +25,7 @@ type hook struct {
 	prog string
 	// function is the security call, which a kernel may lack.
 	function string
-	// optional: where the kernel lacks it, another hook sees the operation.
+	// optional: where the kernel lacks it, another hook sees the operation, or docs/bypasses.md says that none does.
 	optional bool
 }
 
@@ -38,6 +39,9 @@ var hooks = []hook{
 	{id: bpfHookHOOK_PATH_CHMOD, prog: "chmod", function: "path_chmod"},
 	{id: bpfHookHOOK_PATH_TRUNCATE, prog: "truncate", function: "path_truncate"},
 	{id: bpfHookHOOK_FILE_TRUNCATE, prog: "ftruncate", function: "file_truncate", optional: true},
+	{id: bpfHookHOOK_PATH_CHOWN, prog: "chown", function: "path_chown", optional: true},
+	{id: bpfHookHOOK_INODE_SETXATTR, prog: "setxattr", function: "inode_setxattr"},
+	{id: bpfHookHOOK_INODE_SET_ACL, prog: "set_acl", function: "inode_set_acl", optional: true},
 	{id: bpfHookHOOK_BPRM_CHECK, prog: "exec", function: "bprm_check_security"},
 	{id: bpfHookHOOK_TASK_ALLOC, prog: "fork", function: "task_alloc"},
 }
@@ -246,7 +250,15 @@ func (p *Probe) attachNeeded(rs *ruleset.Ruleset) error {
 	return nil
 }
 
+// lacksFunction reports whether the kernel has no such function, or (before 6.0) none that a program can be attached to,
+// because it takes a structure.
 func lacksFunction(err error) bool {
+	var refused *ebpf.VerifierError
+	if errors.As(err, &refused) && slices.ContainsFunc(refused.Log, func(line string) bool {
+		return strings.Contains(line, "type STRUCT is unsupported")
+	}) {
+		return true
+	}
 	return errors.Is(err, btf.ErrNotFound) || errors.Is(err, ebpf.ErrNotSupported)
 }
 

@@ -90,21 +90,24 @@ type bpfEnded struct {
 type bpfHook uint32
 
 const (
-	bpfHookHOOK_PATH_CHMOD    bpfHook = 0
-	bpfHookHOOK_PATH_MKNOD    bpfHook = 1
-	bpfHookHOOK_FILE_OPEN     bpfHook = 2
-	bpfHookHOOK_PATH_TRUNCATE bpfHook = 3
-	bpfHookHOOK_PATH_RENAME   bpfHook = 4
-	bpfHookHOOK_PATH_LINK     bpfHook = 5
-	bpfHookHOOK_PATH_UNLINK   bpfHook = 6
-	bpfHookHOOK_FILE_TRUNCATE bpfHook = 7
-	bpfHookHOOK_BPRM_CHECK    bpfHook = 8
-	bpfHookHOOK_TASK_ALLOC    bpfHook = 9
-	bpfHookHOOK_SCHED_FORK    bpfHook = 10
-	bpfHookHOOK_SCHED_EXEC    bpfHook = 11
-	bpfHookHOOK_EXIT          bpfHook = 12
-	bpfHookHOOK_CGROUP        bpfHook = 13
-	bpfHookHOOKS              bpfHook = 14
+	bpfHookHOOK_PATH_CHMOD     bpfHook = 0
+	bpfHookHOOK_PATH_MKNOD     bpfHook = 1
+	bpfHookHOOK_FILE_OPEN      bpfHook = 2
+	bpfHookHOOK_PATH_TRUNCATE  bpfHook = 3
+	bpfHookHOOK_PATH_RENAME    bpfHook = 4
+	bpfHookHOOK_PATH_LINK      bpfHook = 5
+	bpfHookHOOK_PATH_UNLINK    bpfHook = 6
+	bpfHookHOOK_FILE_TRUNCATE  bpfHook = 7
+	bpfHookHOOK_BPRM_CHECK     bpfHook = 8
+	bpfHookHOOK_TASK_ALLOC     bpfHook = 9
+	bpfHookHOOK_SCHED_FORK     bpfHook = 10
+	bpfHookHOOK_SCHED_EXEC     bpfHook = 11
+	bpfHookHOOK_EXIT           bpfHook = 12
+	bpfHookHOOK_CGROUP         bpfHook = 13
+	bpfHookHOOK_PATH_CHOWN     bpfHook = 14
+	bpfHookHOOK_INODE_SETXATTR bpfHook = 15
+	bpfHookHOOK_INODE_SET_ACL  bpfHook = 16
+	bpfHookHOOKS               bpfHook = 17
 )
 
 type bpfKind uint32
@@ -390,70 +393,77 @@ type bpfUserNames struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapAlerts          = "alerts"
-	bpfMapContainers      = "containers"
-	bpfMapCounters        = "counters"
-	bpfMapCreations       = "creations"
-	bpfMapDenials         = "denials"
-	bpfMapEnded           = "ended"
-	bpfMapEvents          = "events"
-	bpfMapNested          = "nested"
-	bpfMapPolicies        = "policies"
-	bpfMapRehearsals      = "rehearsals"
-	bpfMapRoots           = "roots"
-	bpfMapScratch         = "scratch"
-	bpfMapSeats           = "seats"
-	bpfMapTruncating      = "truncating"
-	bpfMapUsers           = "users"
-	bpfProgL_chmod        = "l_chmod"
-	bpfProgL_exec         = "l_exec"
-	bpfProgL_fork         = "l_fork"
-	bpfProgL_ftruncate    = "l_ftruncate"
-	bpfProgL_link         = "l_link"
-	bpfProgL_mknod        = "l_mknod"
-	bpfProgL_open         = "l_open"
-	bpfProgL_rename       = "l_rename"
-	bpfProgL_truncate     = "l_truncate"
-	bpfProgL_unlink       = "l_unlink"
-	bpfProgM_chmod        = "m_chmod"
-	bpfProgM_exec         = "m_exec"
-	bpfProgM_fork         = "m_fork"
-	bpfProgM_ftruncate    = "m_ftruncate"
-	bpfProgM_link         = "m_link"
-	bpfProgM_mknod        = "m_mknod"
-	bpfProgM_open         = "m_open"
-	bpfProgM_rename       = "m_rename"
-	bpfProgM_truncate     = "m_truncate"
-	bpfProgM_unlink       = "m_unlink"
-	bpfProgRehearse       = "rehearse"
-	bpfProgT_cgroupMkdir  = "t_cgroup_mkdir"
-	bpfProgT_cgroupRmdir  = "t_cgroup_rmdir"
-	bpfProgT_exec         = "t_exec"
-	bpfProgT_exit         = "t_exit"
-	bpfProgT_fork         = "t_fork"
-	bpfProgX_exit         = "x_exit"
-	bpfProgX_open         = "x_open"
-	bpfVarBtfAction       = "btf_action"
-	bpfVarBtfCounter      = "btf_counter"
-	bpfVarBtfHook         = "btf_hook"
-	bpfVarBtfKind         = "btf_kind"
-	bpfVarBtfLimits       = "btf_limits"
-	bpfVarBtfOutcome      = "btf_outcome"
-	bpfVarBtfPathFlag     = "btf_path_flag"
-	bpfVarBtfPolicy       = "btf_policy"
-	bpfVarBtfRecord       = "btf_record"
-	bpfVarBtfRecordFlag   = "btf_record_flag"
-	bpfVarBtfScopeState   = "btf_scope_state"
-	bpfVarCanary          = "canary"
-	bpfVarCgroupSubsystem = "cgroup_subsystem"
-	bpfVarDeadline        = "deadline"
-	bpfVarDormant         = "dormant"
-	bpfVarGeneration      = "generation"
-	bpfVarHostRoot        = "host_root"
-	bpfVarJudgeReads      = "judge_reads"
-	bpfVarLoadsInOrder    = "loads_in_order"
-	bpfVarOwnCgroup       = "own_cgroup"
-	bpfVarRenameHasFlags  = "rename_has_flags"
+	bpfMapAlerts             = "alerts"
+	bpfMapContainers         = "containers"
+	bpfMapCounters           = "counters"
+	bpfMapCreations          = "creations"
+	bpfMapDenials            = "denials"
+	bpfMapEnded              = "ended"
+	bpfMapEvents             = "events"
+	bpfMapNested             = "nested"
+	bpfMapPolicies           = "policies"
+	bpfMapRehearsals         = "rehearsals"
+	bpfMapRoots              = "roots"
+	bpfMapScratch            = "scratch"
+	bpfMapSeats              = "seats"
+	bpfMapTruncating         = "truncating"
+	bpfMapUsers              = "users"
+	bpfProgL_chmod           = "l_chmod"
+	bpfProgL_chown           = "l_chown"
+	bpfProgL_exec            = "l_exec"
+	bpfProgL_fork            = "l_fork"
+	bpfProgL_ftruncate       = "l_ftruncate"
+	bpfProgL_link            = "l_link"
+	bpfProgL_mknod           = "l_mknod"
+	bpfProgL_open            = "l_open"
+	bpfProgL_rename          = "l_rename"
+	bpfProgL_setAcl          = "l_set_acl"
+	bpfProgL_setxattr        = "l_setxattr"
+	bpfProgL_truncate        = "l_truncate"
+	bpfProgL_unlink          = "l_unlink"
+	bpfProgM_chmod           = "m_chmod"
+	bpfProgM_chown           = "m_chown"
+	bpfProgM_exec            = "m_exec"
+	bpfProgM_fork            = "m_fork"
+	bpfProgM_ftruncate       = "m_ftruncate"
+	bpfProgM_link            = "m_link"
+	bpfProgM_mknod           = "m_mknod"
+	bpfProgM_open            = "m_open"
+	bpfProgM_rename          = "m_rename"
+	bpfProgM_setAcl          = "m_set_acl"
+	bpfProgM_setxattr        = "m_setxattr"
+	bpfProgM_truncate        = "m_truncate"
+	bpfProgM_unlink          = "m_unlink"
+	bpfProgRehearse          = "rehearse"
+	bpfProgT_cgroupMkdir     = "t_cgroup_mkdir"
+	bpfProgT_cgroupRmdir     = "t_cgroup_rmdir"
+	bpfProgT_exec            = "t_exec"
+	bpfProgT_exit            = "t_exit"
+	bpfProgT_fork            = "t_fork"
+	bpfProgX_exit            = "x_exit"
+	bpfProgX_open            = "x_open"
+	bpfVarBtfAction          = "btf_action"
+	bpfVarBtfCounter         = "btf_counter"
+	bpfVarBtfHook            = "btf_hook"
+	bpfVarBtfKind            = "btf_kind"
+	bpfVarBtfLimits          = "btf_limits"
+	bpfVarBtfOutcome         = "btf_outcome"
+	bpfVarBtfPathFlag        = "btf_path_flag"
+	bpfVarBtfPolicy          = "btf_policy"
+	bpfVarBtfRecord          = "btf_record"
+	bpfVarBtfRecordFlag      = "btf_record_flag"
+	bpfVarBtfScopeState      = "btf_scope_state"
+	bpfVarCanary             = "canary"
+	bpfVarCgroupSubsystem    = "cgroup_subsystem"
+	bpfVarDeadline           = "deadline"
+	bpfVarDormant            = "dormant"
+	bpfVarGeneration         = "generation"
+	bpfVarHostRoot           = "host_root"
+	bpfVarJudgeReads         = "judge_reads"
+	bpfVarLoadsInOrder       = "loads_in_order"
+	bpfVarOwnCgroup          = "own_cgroup"
+	bpfVarRenameHasFlags     = "rename_has_flags"
+	bpfVarSetxattrHasMapping = "setxattr_has_mapping"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -499,6 +509,7 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	L_chmod       *ebpf.ProgramSpec `ebpf:"l_chmod"`
+	L_chown       *ebpf.ProgramSpec `ebpf:"l_chown"`
 	L_exec        *ebpf.ProgramSpec `ebpf:"l_exec"`
 	L_fork        *ebpf.ProgramSpec `ebpf:"l_fork"`
 	L_ftruncate   *ebpf.ProgramSpec `ebpf:"l_ftruncate"`
@@ -506,9 +517,12 @@ type bpfProgramSpecs struct {
 	L_mknod       *ebpf.ProgramSpec `ebpf:"l_mknod"`
 	L_open        *ebpf.ProgramSpec `ebpf:"l_open"`
 	L_rename      *ebpf.ProgramSpec `ebpf:"l_rename"`
+	L_setAcl      *ebpf.ProgramSpec `ebpf:"l_set_acl"`
+	L_setxattr    *ebpf.ProgramSpec `ebpf:"l_setxattr"`
 	L_truncate    *ebpf.ProgramSpec `ebpf:"l_truncate"`
 	L_unlink      *ebpf.ProgramSpec `ebpf:"l_unlink"`
 	M_chmod       *ebpf.ProgramSpec `ebpf:"m_chmod"`
+	M_chown       *ebpf.ProgramSpec `ebpf:"m_chown"`
 	M_exec        *ebpf.ProgramSpec `ebpf:"m_exec"`
 	M_fork        *ebpf.ProgramSpec `ebpf:"m_fork"`
 	M_ftruncate   *ebpf.ProgramSpec `ebpf:"m_ftruncate"`
@@ -516,6 +530,8 @@ type bpfProgramSpecs struct {
 	M_mknod       *ebpf.ProgramSpec `ebpf:"m_mknod"`
 	M_open        *ebpf.ProgramSpec `ebpf:"m_open"`
 	M_rename      *ebpf.ProgramSpec `ebpf:"m_rename"`
+	M_setAcl      *ebpf.ProgramSpec `ebpf:"m_set_acl"`
+	M_setxattr    *ebpf.ProgramSpec `ebpf:"m_setxattr"`
 	M_truncate    *ebpf.ProgramSpec `ebpf:"m_truncate"`
 	M_unlink      *ebpf.ProgramSpec `ebpf:"m_unlink"`
 	Rehearse      *ebpf.ProgramSpec `ebpf:"rehearse"`
@@ -553,27 +569,28 @@ type bpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	BtfAction       *ebpf.VariableSpec `ebpf:"btf_action"`
-	BtfCounter      *ebpf.VariableSpec `ebpf:"btf_counter"`
-	BtfHook         *ebpf.VariableSpec `ebpf:"btf_hook"`
-	BtfKind         *ebpf.VariableSpec `ebpf:"btf_kind"`
-	BtfLimits       *ebpf.VariableSpec `ebpf:"btf_limits"`
-	BtfOutcome      *ebpf.VariableSpec `ebpf:"btf_outcome"`
-	BtfPathFlag     *ebpf.VariableSpec `ebpf:"btf_path_flag"`
-	BtfPolicy       *ebpf.VariableSpec `ebpf:"btf_policy"`
-	BtfRecord       *ebpf.VariableSpec `ebpf:"btf_record"`
-	BtfRecordFlag   *ebpf.VariableSpec `ebpf:"btf_record_flag"`
-	BtfScopeState   *ebpf.VariableSpec `ebpf:"btf_scope_state"`
-	Canary          *ebpf.VariableSpec `ebpf:"canary"`
-	CgroupSubsystem *ebpf.VariableSpec `ebpf:"cgroup_subsystem"`
-	Deadline        *ebpf.VariableSpec `ebpf:"deadline"`
-	Dormant         *ebpf.VariableSpec `ebpf:"dormant"`
-	Generation      *ebpf.VariableSpec `ebpf:"generation"`
-	HostRoot        *ebpf.VariableSpec `ebpf:"host_root"`
-	JudgeReads      *ebpf.VariableSpec `ebpf:"judge_reads"`
-	LoadsInOrder    *ebpf.VariableSpec `ebpf:"loads_in_order"`
-	OwnCgroup       *ebpf.VariableSpec `ebpf:"own_cgroup"`
-	RenameHasFlags  *ebpf.VariableSpec `ebpf:"rename_has_flags"`
+	BtfAction          *ebpf.VariableSpec `ebpf:"btf_action"`
+	BtfCounter         *ebpf.VariableSpec `ebpf:"btf_counter"`
+	BtfHook            *ebpf.VariableSpec `ebpf:"btf_hook"`
+	BtfKind            *ebpf.VariableSpec `ebpf:"btf_kind"`
+	BtfLimits          *ebpf.VariableSpec `ebpf:"btf_limits"`
+	BtfOutcome         *ebpf.VariableSpec `ebpf:"btf_outcome"`
+	BtfPathFlag        *ebpf.VariableSpec `ebpf:"btf_path_flag"`
+	BtfPolicy          *ebpf.VariableSpec `ebpf:"btf_policy"`
+	BtfRecord          *ebpf.VariableSpec `ebpf:"btf_record"`
+	BtfRecordFlag      *ebpf.VariableSpec `ebpf:"btf_record_flag"`
+	BtfScopeState      *ebpf.VariableSpec `ebpf:"btf_scope_state"`
+	Canary             *ebpf.VariableSpec `ebpf:"canary"`
+	CgroupSubsystem    *ebpf.VariableSpec `ebpf:"cgroup_subsystem"`
+	Deadline           *ebpf.VariableSpec `ebpf:"deadline"`
+	Dormant            *ebpf.VariableSpec `ebpf:"dormant"`
+	Generation         *ebpf.VariableSpec `ebpf:"generation"`
+	HostRoot           *ebpf.VariableSpec `ebpf:"host_root"`
+	JudgeReads         *ebpf.VariableSpec `ebpf:"judge_reads"`
+	LoadsInOrder       *ebpf.VariableSpec `ebpf:"loads_in_order"`
+	OwnCgroup          *ebpf.VariableSpec `ebpf:"own_cgroup"`
+	RenameHasFlags     *ebpf.VariableSpec `ebpf:"rename_has_flags"`
+	SetxattrHasMapping *ebpf.VariableSpec `ebpf:"setxattr_has_mapping"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -637,27 +654,28 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	BtfAction       *ebpf.Variable `ebpf:"btf_action"`
-	BtfCounter      *ebpf.Variable `ebpf:"btf_counter"`
-	BtfHook         *ebpf.Variable `ebpf:"btf_hook"`
-	BtfKind         *ebpf.Variable `ebpf:"btf_kind"`
-	BtfLimits       *ebpf.Variable `ebpf:"btf_limits"`
-	BtfOutcome      *ebpf.Variable `ebpf:"btf_outcome"`
-	BtfPathFlag     *ebpf.Variable `ebpf:"btf_path_flag"`
-	BtfPolicy       *ebpf.Variable `ebpf:"btf_policy"`
-	BtfRecord       *ebpf.Variable `ebpf:"btf_record"`
-	BtfRecordFlag   *ebpf.Variable `ebpf:"btf_record_flag"`
-	BtfScopeState   *ebpf.Variable `ebpf:"btf_scope_state"`
-	Canary          *ebpf.Variable `ebpf:"canary"`
-	CgroupSubsystem *ebpf.Variable `ebpf:"cgroup_subsystem"`
-	Deadline        *ebpf.Variable `ebpf:"deadline"`
-	Dormant         *ebpf.Variable `ebpf:"dormant"`
-	Generation      *ebpf.Variable `ebpf:"generation"`
-	HostRoot        *ebpf.Variable `ebpf:"host_root"`
-	JudgeReads      *ebpf.Variable `ebpf:"judge_reads"`
-	LoadsInOrder    *ebpf.Variable `ebpf:"loads_in_order"`
-	OwnCgroup       *ebpf.Variable `ebpf:"own_cgroup"`
-	RenameHasFlags  *ebpf.Variable `ebpf:"rename_has_flags"`
+	BtfAction          *ebpf.Variable `ebpf:"btf_action"`
+	BtfCounter         *ebpf.Variable `ebpf:"btf_counter"`
+	BtfHook            *ebpf.Variable `ebpf:"btf_hook"`
+	BtfKind            *ebpf.Variable `ebpf:"btf_kind"`
+	BtfLimits          *ebpf.Variable `ebpf:"btf_limits"`
+	BtfOutcome         *ebpf.Variable `ebpf:"btf_outcome"`
+	BtfPathFlag        *ebpf.Variable `ebpf:"btf_path_flag"`
+	BtfPolicy          *ebpf.Variable `ebpf:"btf_policy"`
+	BtfRecord          *ebpf.Variable `ebpf:"btf_record"`
+	BtfRecordFlag      *ebpf.Variable `ebpf:"btf_record_flag"`
+	BtfScopeState      *ebpf.Variable `ebpf:"btf_scope_state"`
+	Canary             *ebpf.Variable `ebpf:"canary"`
+	CgroupSubsystem    *ebpf.Variable `ebpf:"cgroup_subsystem"`
+	Deadline           *ebpf.Variable `ebpf:"deadline"`
+	Dormant            *ebpf.Variable `ebpf:"dormant"`
+	Generation         *ebpf.Variable `ebpf:"generation"`
+	HostRoot           *ebpf.Variable `ebpf:"host_root"`
+	JudgeReads         *ebpf.Variable `ebpf:"judge_reads"`
+	LoadsInOrder       *ebpf.Variable `ebpf:"loads_in_order"`
+	OwnCgroup          *ebpf.Variable `ebpf:"own_cgroup"`
+	RenameHasFlags     *ebpf.Variable `ebpf:"rename_has_flags"`
+	SetxattrHasMapping *ebpf.Variable `ebpf:"setxattr_has_mapping"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
@@ -665,6 +683,7 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	L_chmod       *ebpf.Program `ebpf:"l_chmod"`
+	L_chown       *ebpf.Program `ebpf:"l_chown"`
 	L_exec        *ebpf.Program `ebpf:"l_exec"`
 	L_fork        *ebpf.Program `ebpf:"l_fork"`
 	L_ftruncate   *ebpf.Program `ebpf:"l_ftruncate"`
@@ -672,9 +691,12 @@ type bpfPrograms struct {
 	L_mknod       *ebpf.Program `ebpf:"l_mknod"`
 	L_open        *ebpf.Program `ebpf:"l_open"`
 	L_rename      *ebpf.Program `ebpf:"l_rename"`
+	L_setAcl      *ebpf.Program `ebpf:"l_set_acl"`
+	L_setxattr    *ebpf.Program `ebpf:"l_setxattr"`
 	L_truncate    *ebpf.Program `ebpf:"l_truncate"`
 	L_unlink      *ebpf.Program `ebpf:"l_unlink"`
 	M_chmod       *ebpf.Program `ebpf:"m_chmod"`
+	M_chown       *ebpf.Program `ebpf:"m_chown"`
 	M_exec        *ebpf.Program `ebpf:"m_exec"`
 	M_fork        *ebpf.Program `ebpf:"m_fork"`
 	M_ftruncate   *ebpf.Program `ebpf:"m_ftruncate"`
@@ -682,6 +704,8 @@ type bpfPrograms struct {
 	M_mknod       *ebpf.Program `ebpf:"m_mknod"`
 	M_open        *ebpf.Program `ebpf:"m_open"`
 	M_rename      *ebpf.Program `ebpf:"m_rename"`
+	M_setAcl      *ebpf.Program `ebpf:"m_set_acl"`
+	M_setxattr    *ebpf.Program `ebpf:"m_setxattr"`
 	M_truncate    *ebpf.Program `ebpf:"m_truncate"`
 	M_unlink      *ebpf.Program `ebpf:"m_unlink"`
 	Rehearse      *ebpf.Program `ebpf:"rehearse"`
@@ -697,6 +721,7 @@ type bpfPrograms struct {
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.L_chmod,
+		p.L_chown,
 		p.L_exec,
 		p.L_fork,
 		p.L_ftruncate,
@@ -704,9 +729,12 @@ func (p *bpfPrograms) Close() error {
 		p.L_mknod,
 		p.L_open,
 		p.L_rename,
+		p.L_setAcl,
+		p.L_setxattr,
 		p.L_truncate,
 		p.L_unlink,
 		p.M_chmod,
+		p.M_chown,
 		p.M_exec,
 		p.M_fork,
 		p.M_ftruncate,
@@ -714,6 +742,8 @@ func (p *bpfPrograms) Close() error {
 		p.M_mknod,
 		p.M_open,
 		p.M_rename,
+		p.M_setAcl,
+		p.M_setxattr,
 		p.M_truncate,
 		p.M_unlink,
 		p.Rehearse,

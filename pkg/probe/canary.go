@@ -110,6 +110,12 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 		try = func() error { return unix.Link(file, other) }
 	case bpfHookHOOK_PATH_CHMOD:
 		try = func() error { return unix.Chmod(file, 0o400) }
+	case bpfHookHOOK_PATH_CHOWN:
+		try = func() error { return unix.Chown(file, os.Geteuid(), os.Getegid()) }
+	case bpfHookHOOK_INODE_SETXATTR:
+		try = func() error { return unix.Setxattr(file, "user.selftest", nil, 0) }
+	case bpfHookHOOK_INODE_SET_ACL:
+		try = func() error { return unix.Setxattr(file, "system.posix_acl_access", modeAsACL, 0) }
 	case bpfHookHOOK_PATH_TRUNCATE:
 		try = func() error { return unix.Truncate(file, 0) }
 	case bpfHookHOOK_FILE_TRUNCATE:
@@ -117,6 +123,11 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 	}
 	return try, cleanup, nil
 }
+
+// modeAsACL is an access control list that says what the mode 0600 says: version 2, then tag, permissions and no id for
+// owner, group and others.
+var modeAsACL = []byte("\x02\x00\x00\x00" +
+	"\x01\x00\x06\x00\xff\xff\xff\xff" + "\x04\x00\x00\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff")
 
 func (p *Probe) testDir() (string, error) {
 	var faults []error

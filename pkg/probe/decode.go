@@ -28,20 +28,23 @@ const (
 // hookNames are the values of cloud_defend.hook_point; the names of the
 // kernel's hooks, as upstream documents spell them.
 var hookNames = [bpfHookHOOKS]string{
-	bpfHookHOOK_PATH_CHMOD:    "lsm__path_chmod",
-	bpfHookHOOK_PATH_MKNOD:    "lsm__path_mknod",
-	bpfHookHOOK_FILE_OPEN:     "lsm__file_open",
-	bpfHookHOOK_PATH_TRUNCATE: "lsm__path_truncate",
-	bpfHookHOOK_PATH_RENAME:   "lsm__path_rename",
-	bpfHookHOOK_PATH_LINK:     "lsm__path_link",
-	bpfHookHOOK_PATH_UNLINK:   "lsm__path_unlink",
-	bpfHookHOOK_FILE_TRUNCATE: "lsm__file_truncate",
-	bpfHookHOOK_BPRM_CHECK:    "lsm__bprm_check_security",
-	bpfHookHOOK_TASK_ALLOC:    "lsm__task_alloc",
-	bpfHookHOOK_SCHED_FORK:    "tracepoint__sched_process_fork",
-	bpfHookHOOK_SCHED_EXEC:    "tracepoint__sched_process_exec",
-	bpfHookHOOK_EXIT:          "kprobe__taskstats_exit",
-	bpfHookHOOK_CGROUP:        "tracepoint__cgroup",
+	bpfHookHOOK_PATH_CHMOD:     "lsm__path_chmod",
+	bpfHookHOOK_PATH_MKNOD:     "lsm__path_mknod",
+	bpfHookHOOK_FILE_OPEN:      "lsm__file_open",
+	bpfHookHOOK_PATH_TRUNCATE:  "lsm__path_truncate",
+	bpfHookHOOK_PATH_RENAME:    "lsm__path_rename",
+	bpfHookHOOK_PATH_LINK:      "lsm__path_link",
+	bpfHookHOOK_PATH_UNLINK:    "lsm__path_unlink",
+	bpfHookHOOK_FILE_TRUNCATE:  "lsm__file_truncate",
+	bpfHookHOOK_PATH_CHOWN:     "lsm__path_chown",
+	bpfHookHOOK_INODE_SETXATTR: "lsm__inode_setxattr",
+	bpfHookHOOK_INODE_SET_ACL:  "lsm__inode_set_acl",
+	bpfHookHOOK_BPRM_CHECK:     "lsm__bprm_check_security",
+	bpfHookHOOK_TASK_ALLOC:     "lsm__task_alloc",
+	bpfHookHOOK_SCHED_FORK:     "tracepoint__sched_process_fork",
+	bpfHookHOOK_SCHED_EXEC:     "tracepoint__sched_process_exec",
+	bpfHookHOOK_EXIT:           "kprobe__taskstats_exit",
+	bpfHookHOOK_CGROUP:         "tracepoint__cgroup",
 }
 
 var kinds = map[bpfKind]event.Kind{

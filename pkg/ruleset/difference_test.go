@@ -93,10 +93,13 @@ Kernel hooks
   changed  file_open: also modifyExecutable; no longer createFile
   changed  path_mknod: no longer createFile
   changed  path_rename: also modifyExecutable; no longer createFile
-  changed  path_link: no longer createFile
+  changed  path_link: also modifyExecutable; no longer createFile
   changed  path_chmod: also modifyExecutable
   changed  path_truncate: also modifyExecutable
   changed  file_truncate: also modifyExecutable
+  changed  path_chown: also modifyExecutable
+  changed  inode_setxattr: also modifyExecutable
+  changed  inode_set_acl: also modifyExecutable
 
 Can be refused, and could not before
   pages: modifyFile, deleteFile

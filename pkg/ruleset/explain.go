@@ -141,14 +141,14 @@ func (e *explanation) limits() []string {
 }
 
 func (e *explanation) fileLimits() []string {
-	lines := []string{"reading a file, which is openFile, and changing its owner or attributes"}
+	lines := []string{"reading a file, which is openFile"}
 	if e.rules.Blocks(policy.File, policy.OpenFile) {
 		lines = []string{
-			"changing a file's owner or attributes",
 			"reading through a descriptor that was open before, and reading a program in order to run it, which is exec",
 		}
 	}
 	return append(lines,
+		"attributes of a file that grant nothing, and those of files on volumes",
 		"writing through a descriptor that was open before: a write is judged when the file is opened",
 		"making and removing directories and symbolic links",
 		"files without a name (O_TMPFILE, memfd), terminals, /dev/null and devices like it")

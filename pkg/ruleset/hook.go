@@ -24,6 +24,7 @@ type Hook struct {
 var (
 	creations     = []policy.Operation{policy.CreateExecutable, policy.CreateFile}
 	modifications = []policy.Operation{policy.ModifyExecutable, policy.ModifyFile}
+	rights        = slices.Concat([]policy.Operation{policy.CreateExecutable}, modifications)
 )
 
 // hooks lists every place where an operation is judged. A creation needs file_open besides path_mknod, because open(2)
@@ -39,13 +40,16 @@ var hooks = [...]Hook{
 		Function: "path_rename", Sees: "a name goes and another comes, or is replaced",
 		File: slices.Concat(creations, modifications, []policy.Operation{policy.DeleteFile}),
 	},
-	{Function: "path_link", Sees: "a file gets one more name", File: creations},
+	{Function: "path_link", Sees: "a file gets one more name", File: slices.Concat(creations, modifications)},
 	{
 		Function: "path_chmod", Sees: "a mode changes, so that a file may become executable",
-		File: slices.Concat([]policy.Operation{policy.CreateExecutable}, modifications),
+		File: rights,
 	},
 	{Function: "path_truncate", Sees: "truncate", File: modifications},
 	{Function: "file_truncate", Sees: "ftruncate, from Linux 6.2 on", File: modifications},
+	{Function: "path_chown", Sees: "an owner changes, from Linux 6.0 on", File: modifications},
+	{Function: "inode_setxattr", Sees: "an attribute grants rights", File: rights},
+	{Function: "inode_set_acl", Sees: "an access control list grants rights, from Linux 6.2 on", File: rights},
 	{Function: "bprm_check_security", Sees: "a program is about to run", Process: []policy.Operation{policy.Exec}},
 	{Function: "task_alloc", Sees: "a process is about to be forked", Process: []policy.Operation{policy.Fork}},
 }

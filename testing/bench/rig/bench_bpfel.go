@@ -315,109 +315,116 @@ type benchUserNames struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	benchMapAlerts            = "alerts"
-	benchMapContainers        = "containers"
-	benchMapCounters          = "counters"
-	benchMapCreations         = "creations"
-	benchMapDenials           = "denials"
-	benchMapEnded             = "ended"
-	benchMapEvents            = "events"
-	benchMapFixedPrefixes     = "fixed_prefixes"
-	benchMapNested            = "nested"
-	benchMapPolicies          = "policies"
-	benchMapRehearsals        = "rehearsals"
-	benchMapRollingPrefixes   = "rolling_prefixes"
-	benchMapRoots             = "roots"
-	benchMapSamples           = "samples"
-	benchMapScratch           = "scratch"
-	benchMapSeats             = "seats"
-	benchMapTexts             = "texts"
-	benchMapTruncating        = "truncating"
-	benchMapUsers             = "users"
-	benchProgL_chmod          = "l_chmod"
-	benchProgL_exec           = "l_exec"
-	benchProgL_fork           = "l_fork"
-	benchProgL_ftruncate      = "l_ftruncate"
-	benchProgL_link           = "l_link"
-	benchProgL_mknod          = "l_mknod"
-	benchProgL_open           = "l_open"
-	benchProgL_rename         = "l_rename"
-	benchProgL_truncate       = "l_truncate"
-	benchProgL_unlink         = "l_unlink"
-	benchProgLearnFile        = "learn_file"
-	benchProgM_chmod          = "m_chmod"
-	benchProgM_exec           = "m_exec"
-	benchProgM_fork           = "m_fork"
-	benchProgM_ftruncate      = "m_ftruncate"
-	benchProgM_link           = "m_link"
-	benchProgM_mknod          = "m_mknod"
-	benchProgM_open           = "m_open"
-	benchProgM_rename         = "m_rename"
-	benchProgM_truncate       = "m_truncate"
-	benchProgM_unlink         = "m_unlink"
-	benchProgRehearse         = "rehearse"
-	benchProgT_cgroupMkdir    = "t_cgroup_mkdir"
-	benchProgT_cgroupRmdir    = "t_cgroup_rmdir"
-	benchProgT_exec           = "t_exec"
-	benchProgT_exit           = "t_exit"
-	benchProgT_fork           = "t_fork"
-	benchProgV_chase          = "v_chase"
-	benchProgV_decide         = "v_decide"
-	benchProgV_empty          = "v_empty"
-	benchProgV_flag           = "v_flag"
-	benchProgV_hash           = "v_hash"
-	benchProgV_matchAutomaton = "v_match_automaton"
-	benchProgV_matchFixed     = "v_match_fixed"
-	benchProgV_matchNone      = "v_match_none"
-	benchProgV_matchRolling   = "v_match_rolling"
-	benchProgV_name           = "v_name"
-	benchProgV_openRead       = "v_open_read"
-	benchProgV_openWrite      = "v_open_write"
-	benchProgV_partClaim      = "v_part_claim"
-	benchProgV_partClimb      = "v_part_climb"
-	benchProgV_partFire       = "v_part_fire"
-	benchProgV_partScope      = "v_part_scope"
-	benchProgV_partTty        = "v_part_tty"
-	benchProgV_reads          = "v_reads"
-	benchProgV_sample         = "v_sample"
-	benchProgX_exit           = "x_exit"
-	benchProgX_open           = "x_open"
-	benchVarBtfAction         = "btf_action"
-	benchVarBtfCounter        = "btf_counter"
-	benchVarBtfFixedKey       = "btf_fixed_key"
-	benchVarBtfHook           = "btf_hook"
-	benchVarBtfKind           = "btf_kind"
-	benchVarBtfLimits         = "btf_limits"
-	benchVarBtfOutcome        = "btf_outcome"
-	benchVarBtfPathFlag       = "btf_path_flag"
-	benchVarBtfPolicy         = "btf_policy"
-	benchVarBtfPrefixBits     = "btf_prefix_bits"
-	benchVarBtfRecord         = "btf_record"
-	benchVarBtfRecordFlag     = "btf_record_flag"
-	benchVarBtfSample         = "btf_sample"
-	benchVarBtfScopeState     = "btf_scope_state"
-	benchVarCanary            = "canary"
-	benchVarCgroupSubsystem   = "cgroup_subsystem"
-	benchVarDeadline          = "deadline"
-	benchVarDescriptor        = "descriptor"
-	benchVarDormant           = "dormant"
-	benchVarGeneration        = "generation"
-	benchVarHostRoot          = "host_root"
-	benchVarInto              = "into"
-	benchVarJudgeReads        = "judge_reads"
-	benchVarLeaf              = "leaf"
-	benchVarLoadsInOrder      = "loads_in_order"
-	benchVarOrder             = "order"
-	benchVarOwnCgroup         = "own_cgroup"
-	benchVarOwnId             = "own_id"
-	benchVarReading           = "reading"
-	benchVarRenameHasFlags    = "rename_has_flags"
-	benchVarRepeat            = "repeat"
-	benchVarSum               = "sum"
-	benchVarTook              = "took"
-	benchVarTop               = "top"
-	benchVarTopMountOf        = "top_mount_of"
-	benchVarWritten           = "written"
+	benchMapAlerts             = "alerts"
+	benchMapContainers         = "containers"
+	benchMapCounters           = "counters"
+	benchMapCreations          = "creations"
+	benchMapDenials            = "denials"
+	benchMapEnded              = "ended"
+	benchMapEvents             = "events"
+	benchMapFixedPrefixes      = "fixed_prefixes"
+	benchMapNested             = "nested"
+	benchMapPolicies           = "policies"
+	benchMapRehearsals         = "rehearsals"
+	benchMapRollingPrefixes    = "rolling_prefixes"
+	benchMapRoots              = "roots"
+	benchMapSamples            = "samples"
+	benchMapScratch            = "scratch"
+	benchMapSeats              = "seats"
+	benchMapTexts              = "texts"
+	benchMapTruncating         = "truncating"
+	benchMapUsers              = "users"
+	benchProgL_chmod           = "l_chmod"
+	benchProgL_chown           = "l_chown"
+	benchProgL_exec            = "l_exec"
+	benchProgL_fork            = "l_fork"
+	benchProgL_ftruncate       = "l_ftruncate"
+	benchProgL_link            = "l_link"
+	benchProgL_mknod           = "l_mknod"
+	benchProgL_open            = "l_open"
+	benchProgL_rename          = "l_rename"
+	benchProgL_setAcl          = "l_set_acl"
+	benchProgL_setxattr        = "l_setxattr"
+	benchProgL_truncate        = "l_truncate"
+	benchProgL_unlink          = "l_unlink"
+	benchProgLearnFile         = "learn_file"
+	benchProgM_chmod           = "m_chmod"
+	benchProgM_chown           = "m_chown"
+	benchProgM_exec            = "m_exec"
+	benchProgM_fork            = "m_fork"
+	benchProgM_ftruncate       = "m_ftruncate"
+	benchProgM_link            = "m_link"
+	benchProgM_mknod           = "m_mknod"
+	benchProgM_open            = "m_open"
+	benchProgM_rename          = "m_rename"
+	benchProgM_setAcl          = "m_set_acl"
+	benchProgM_setxattr        = "m_setxattr"
+	benchProgM_truncate        = "m_truncate"
+	benchProgM_unlink          = "m_unlink"
+	benchProgRehearse          = "rehearse"
+	benchProgT_cgroupMkdir     = "t_cgroup_mkdir"
+	benchProgT_cgroupRmdir     = "t_cgroup_rmdir"
+	benchProgT_exec            = "t_exec"
+	benchProgT_exit            = "t_exit"
+	benchProgT_fork            = "t_fork"
+	benchProgV_chase           = "v_chase"
+	benchProgV_decide          = "v_decide"
+	benchProgV_empty           = "v_empty"
+	benchProgV_flag            = "v_flag"
+	benchProgV_hash            = "v_hash"
+	benchProgV_matchAutomaton  = "v_match_automaton"
+	benchProgV_matchFixed      = "v_match_fixed"
+	benchProgV_matchNone       = "v_match_none"
+	benchProgV_matchRolling    = "v_match_rolling"
+	benchProgV_name            = "v_name"
+	benchProgV_openRead        = "v_open_read"
+	benchProgV_openWrite       = "v_open_write"
+	benchProgV_partClaim       = "v_part_claim"
+	benchProgV_partClimb       = "v_part_climb"
+	benchProgV_partFire        = "v_part_fire"
+	benchProgV_partScope       = "v_part_scope"
+	benchProgV_partTty         = "v_part_tty"
+	benchProgV_reads           = "v_reads"
+	benchProgV_sample          = "v_sample"
+	benchProgX_exit            = "x_exit"
+	benchProgX_open            = "x_open"
+	benchVarBtfAction          = "btf_action"
+	benchVarBtfCounter         = "btf_counter"
+	benchVarBtfFixedKey        = "btf_fixed_key"
+	benchVarBtfHook            = "btf_hook"
+	benchVarBtfKind            = "btf_kind"
+	benchVarBtfLimits          = "btf_limits"
+	benchVarBtfOutcome         = "btf_outcome"
+	benchVarBtfPathFlag        = "btf_path_flag"
+	benchVarBtfPolicy          = "btf_policy"
+	benchVarBtfPrefixBits      = "btf_prefix_bits"
+	benchVarBtfRecord          = "btf_record"
+	benchVarBtfRecordFlag      = "btf_record_flag"
+	benchVarBtfSample          = "btf_sample"
+	benchVarBtfScopeState      = "btf_scope_state"
+	benchVarCanary             = "canary"
+	benchVarCgroupSubsystem    = "cgroup_subsystem"
+	benchVarDeadline           = "deadline"
+	benchVarDescriptor         = "descriptor"
+	benchVarDormant            = "dormant"
+	benchVarGeneration         = "generation"
+	benchVarHostRoot           = "host_root"
+	benchVarInto               = "into"
+	benchVarJudgeReads         = "judge_reads"
+	benchVarLeaf               = "leaf"
+	benchVarLoadsInOrder       = "loads_in_order"
+	benchVarOrder              = "order"
+	benchVarOwnCgroup          = "own_cgroup"
+	benchVarOwnId              = "own_id"
+	benchVarReading            = "reading"
+	benchVarRenameHasFlags     = "rename_has_flags"
+	benchVarRepeat             = "repeat"
+	benchVarSetxattrHasMapping = "setxattr_has_mapping"
+	benchVarSum                = "sum"
+	benchVarTook               = "took"
+	benchVarTop                = "top"
+	benchVarTopMountOf         = "top_mount_of"
+	benchVarWritten            = "written"
 )
 
 // loadBench returns the embedded CollectionSpec for bench.
@@ -463,6 +470,7 @@ type benchSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type benchProgramSpecs struct {
 	L_chmod          *ebpf.ProgramSpec `ebpf:"l_chmod"`
+	L_chown          *ebpf.ProgramSpec `ebpf:"l_chown"`
 	L_exec           *ebpf.ProgramSpec `ebpf:"l_exec"`
 	L_fork           *ebpf.ProgramSpec `ebpf:"l_fork"`
 	L_ftruncate      *ebpf.ProgramSpec `ebpf:"l_ftruncate"`
@@ -470,10 +478,13 @@ type benchProgramSpecs struct {
 	L_mknod          *ebpf.ProgramSpec `ebpf:"l_mknod"`
 	L_open           *ebpf.ProgramSpec `ebpf:"l_open"`
 	L_rename         *ebpf.ProgramSpec `ebpf:"l_rename"`
+	L_setAcl         *ebpf.ProgramSpec `ebpf:"l_set_acl"`
+	L_setxattr       *ebpf.ProgramSpec `ebpf:"l_setxattr"`
 	L_truncate       *ebpf.ProgramSpec `ebpf:"l_truncate"`
 	L_unlink         *ebpf.ProgramSpec `ebpf:"l_unlink"`
 	LearnFile        *ebpf.ProgramSpec `ebpf:"learn_file"`
 	M_chmod          *ebpf.ProgramSpec `ebpf:"m_chmod"`
+	M_chown          *ebpf.ProgramSpec `ebpf:"m_chown"`
 	M_exec           *ebpf.ProgramSpec `ebpf:"m_exec"`
 	M_fork           *ebpf.ProgramSpec `ebpf:"m_fork"`
 	M_ftruncate      *ebpf.ProgramSpec `ebpf:"m_ftruncate"`
@@ -481,6 +492,8 @@ type benchProgramSpecs struct {
 	M_mknod          *ebpf.ProgramSpec `ebpf:"m_mknod"`
 	M_open           *ebpf.ProgramSpec `ebpf:"m_open"`
 	M_rename         *ebpf.ProgramSpec `ebpf:"m_rename"`
+	M_setAcl         *ebpf.ProgramSpec `ebpf:"m_set_acl"`
+	M_setxattr       *ebpf.ProgramSpec `ebpf:"m_setxattr"`
 	M_truncate       *ebpf.ProgramSpec `ebpf:"m_truncate"`
 	M_unlink         *ebpf.ProgramSpec `ebpf:"m_unlink"`
 	Rehearse         *ebpf.ProgramSpec `ebpf:"rehearse"`
@@ -541,42 +554,43 @@ type benchMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type benchVariableSpecs struct {
-	BtfAction       *ebpf.VariableSpec `ebpf:"btf_action"`
-	BtfCounter      *ebpf.VariableSpec `ebpf:"btf_counter"`
-	BtfFixedKey     *ebpf.VariableSpec `ebpf:"btf_fixed_key"`
-	BtfHook         *ebpf.VariableSpec `ebpf:"btf_hook"`
-	BtfKind         *ebpf.VariableSpec `ebpf:"btf_kind"`
-	BtfLimits       *ebpf.VariableSpec `ebpf:"btf_limits"`
-	BtfOutcome      *ebpf.VariableSpec `ebpf:"btf_outcome"`
-	BtfPathFlag     *ebpf.VariableSpec `ebpf:"btf_path_flag"`
-	BtfPolicy       *ebpf.VariableSpec `ebpf:"btf_policy"`
-	BtfPrefixBits   *ebpf.VariableSpec `ebpf:"btf_prefix_bits"`
-	BtfRecord       *ebpf.VariableSpec `ebpf:"btf_record"`
-	BtfRecordFlag   *ebpf.VariableSpec `ebpf:"btf_record_flag"`
-	BtfSample       *ebpf.VariableSpec `ebpf:"btf_sample"`
-	BtfScopeState   *ebpf.VariableSpec `ebpf:"btf_scope_state"`
-	Canary          *ebpf.VariableSpec `ebpf:"canary"`
-	CgroupSubsystem *ebpf.VariableSpec `ebpf:"cgroup_subsystem"`
-	Deadline        *ebpf.VariableSpec `ebpf:"deadline"`
-	Descriptor      *ebpf.VariableSpec `ebpf:"descriptor"`
-	Dormant         *ebpf.VariableSpec `ebpf:"dormant"`
-	Generation      *ebpf.VariableSpec `ebpf:"generation"`
-	HostRoot        *ebpf.VariableSpec `ebpf:"host_root"`
-	Into            *ebpf.VariableSpec `ebpf:"into"`
-	JudgeReads      *ebpf.VariableSpec `ebpf:"judge_reads"`
-	Leaf            *ebpf.VariableSpec `ebpf:"leaf"`
-	LoadsInOrder    *ebpf.VariableSpec `ebpf:"loads_in_order"`
-	Order           *ebpf.VariableSpec `ebpf:"order"`
-	OwnCgroup       *ebpf.VariableSpec `ebpf:"own_cgroup"`
-	OwnId           *ebpf.VariableSpec `ebpf:"own_id"`
-	Reading         *ebpf.VariableSpec `ebpf:"reading"`
-	RenameHasFlags  *ebpf.VariableSpec `ebpf:"rename_has_flags"`
-	Repeat          *ebpf.VariableSpec `ebpf:"repeat"`
-	Sum             *ebpf.VariableSpec `ebpf:"sum"`
-	Took            *ebpf.VariableSpec `ebpf:"took"`
-	Top             *ebpf.VariableSpec `ebpf:"top"`
-	TopMountOf      *ebpf.VariableSpec `ebpf:"top_mount_of"`
-	Written         *ebpf.VariableSpec `ebpf:"written"`
+	BtfAction          *ebpf.VariableSpec `ebpf:"btf_action"`
+	BtfCounter         *ebpf.VariableSpec `ebpf:"btf_counter"`
+	BtfFixedKey        *ebpf.VariableSpec `ebpf:"btf_fixed_key"`
+	BtfHook            *ebpf.VariableSpec `ebpf:"btf_hook"`
+	BtfKind            *ebpf.VariableSpec `ebpf:"btf_kind"`
+	BtfLimits          *ebpf.VariableSpec `ebpf:"btf_limits"`
+	BtfOutcome         *ebpf.VariableSpec `ebpf:"btf_outcome"`
+	BtfPathFlag        *ebpf.VariableSpec `ebpf:"btf_path_flag"`
+	BtfPolicy          *ebpf.VariableSpec `ebpf:"btf_policy"`
+	BtfPrefixBits      *ebpf.VariableSpec `ebpf:"btf_prefix_bits"`
+	BtfRecord          *ebpf.VariableSpec `ebpf:"btf_record"`
+	BtfRecordFlag      *ebpf.VariableSpec `ebpf:"btf_record_flag"`
+	BtfSample          *ebpf.VariableSpec `ebpf:"btf_sample"`
+	BtfScopeState      *ebpf.VariableSpec `ebpf:"btf_scope_state"`
+	Canary             *ebpf.VariableSpec `ebpf:"canary"`
+	CgroupSubsystem    *ebpf.VariableSpec `ebpf:"cgroup_subsystem"`
+	Deadline           *ebpf.VariableSpec `ebpf:"deadline"`
+	Descriptor         *ebpf.VariableSpec `ebpf:"descriptor"`
+	Dormant            *ebpf.VariableSpec `ebpf:"dormant"`
+	Generation         *ebpf.VariableSpec `ebpf:"generation"`
+	HostRoot           *ebpf.VariableSpec `ebpf:"host_root"`
+	Into               *ebpf.VariableSpec `ebpf:"into"`
+	JudgeReads         *ebpf.VariableSpec `ebpf:"judge_reads"`
+	Leaf               *ebpf.VariableSpec `ebpf:"leaf"`
+	LoadsInOrder       *ebpf.VariableSpec `ebpf:"loads_in_order"`
+	Order              *ebpf.VariableSpec `ebpf:"order"`
+	OwnCgroup          *ebpf.VariableSpec `ebpf:"own_cgroup"`
+	OwnId              *ebpf.VariableSpec `ebpf:"own_id"`
+	Reading            *ebpf.VariableSpec `ebpf:"reading"`
+	RenameHasFlags     *ebpf.VariableSpec `ebpf:"rename_has_flags"`
+	Repeat             *ebpf.VariableSpec `ebpf:"repeat"`
+	SetxattrHasMapping *ebpf.VariableSpec `ebpf:"setxattr_has_mapping"`
+	Sum                *ebpf.VariableSpec `ebpf:"sum"`
+	Took               *ebpf.VariableSpec `ebpf:"took"`
+	Top                *ebpf.VariableSpec `ebpf:"top"`
+	TopMountOf         *ebpf.VariableSpec `ebpf:"top_mount_of"`
+	Written            *ebpf.VariableSpec `ebpf:"written"`
 }
 
 // benchObjects contains all objects after they have been loaded into the kernel.
@@ -648,42 +662,43 @@ func (m *benchMaps) Close() error {
 //
 // It can be passed to loadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type benchVariables struct {
-	BtfAction       *ebpf.Variable `ebpf:"btf_action"`
-	BtfCounter      *ebpf.Variable `ebpf:"btf_counter"`
-	BtfFixedKey     *ebpf.Variable `ebpf:"btf_fixed_key"`
-	BtfHook         *ebpf.Variable `ebpf:"btf_hook"`
-	BtfKind         *ebpf.Variable `ebpf:"btf_kind"`
-	BtfLimits       *ebpf.Variable `ebpf:"btf_limits"`
-	BtfOutcome      *ebpf.Variable `ebpf:"btf_outcome"`
-	BtfPathFlag     *ebpf.Variable `ebpf:"btf_path_flag"`
-	BtfPolicy       *ebpf.Variable `ebpf:"btf_policy"`
-	BtfPrefixBits   *ebpf.Variable `ebpf:"btf_prefix_bits"`
-	BtfRecord       *ebpf.Variable `ebpf:"btf_record"`
-	BtfRecordFlag   *ebpf.Variable `ebpf:"btf_record_flag"`
-	BtfSample       *ebpf.Variable `ebpf:"btf_sample"`
-	BtfScopeState   *ebpf.Variable `ebpf:"btf_scope_state"`
-	Canary          *ebpf.Variable `ebpf:"canary"`
-	CgroupSubsystem *ebpf.Variable `ebpf:"cgroup_subsystem"`
-	Deadline        *ebpf.Variable `ebpf:"deadline"`
-	Descriptor      *ebpf.Variable `ebpf:"descriptor"`
-	Dormant         *ebpf.Variable `ebpf:"dormant"`
-	Generation      *ebpf.Variable `ebpf:"generation"`
-	HostRoot        *ebpf.Variable `ebpf:"host_root"`
-	Into            *ebpf.Variable `ebpf:"into"`
-	JudgeReads      *ebpf.Variable `ebpf:"judge_reads"`
-	Leaf            *ebpf.Variable `ebpf:"leaf"`
-	LoadsInOrder    *ebpf.Variable `ebpf:"loads_in_order"`
-	Order           *ebpf.Variable `ebpf:"order"`
-	OwnCgroup       *ebpf.Variable `ebpf:"own_cgroup"`
-	OwnId           *ebpf.Variable `ebpf:"own_id"`
-	Reading         *ebpf.Variable `ebpf:"reading"`
-	RenameHasFlags  *ebpf.Variable `ebpf:"rename_has_flags"`
-	Repeat          *ebpf.Variable `ebpf:"repeat"`
-	Sum             *ebpf.Variable `ebpf:"sum"`
-	Took            *ebpf.Variable `ebpf:"took"`
-	Top             *ebpf.Variable `ebpf:"top"`
-	TopMountOf      *ebpf.Variable `ebpf:"top_mount_of"`
-	Written         *ebpf.Variable `ebpf:"written"`
+	BtfAction          *ebpf.Variable `ebpf:"btf_action"`
+	BtfCounter         *ebpf.Variable `ebpf:"btf_counter"`
+	BtfFixedKey        *ebpf.Variable `ebpf:"btf_fixed_key"`
+	BtfHook            *ebpf.Variable `ebpf:"btf_hook"`
+	BtfKind            *ebpf.Variable `ebpf:"btf_kind"`
+	BtfLimits          *ebpf.Variable `ebpf:"btf_limits"`
+	BtfOutcome         *ebpf.Variable `ebpf:"btf_outcome"`
+	BtfPathFlag        *ebpf.Variable `ebpf:"btf_path_flag"`
+	BtfPolicy          *ebpf.Variable `ebpf:"btf_policy"`
+	BtfPrefixBits      *ebpf.Variable `ebpf:"btf_prefix_bits"`
+	BtfRecord          *ebpf.Variable `ebpf:"btf_record"`
+	BtfRecordFlag      *ebpf.Variable `ebpf:"btf_record_flag"`
+	BtfSample          *ebpf.Variable `ebpf:"btf_sample"`
+	BtfScopeState      *ebpf.Variable `ebpf:"btf_scope_state"`
+	Canary             *ebpf.Variable `ebpf:"canary"`
+	CgroupSubsystem    *ebpf.Variable `ebpf:"cgroup_subsystem"`
+	Deadline           *ebpf.Variable `ebpf:"deadline"`
+	Descriptor         *ebpf.Variable `ebpf:"descriptor"`
+	Dormant            *ebpf.Variable `ebpf:"dormant"`
+	Generation         *ebpf.Variable `ebpf:"generation"`
+	HostRoot           *ebpf.Variable `ebpf:"host_root"`
+	Into               *ebpf.Variable `ebpf:"into"`
+	JudgeReads         *ebpf.Variable `ebpf:"judge_reads"`
+	Leaf               *ebpf.Variable `ebpf:"leaf"`
+	LoadsInOrder       *ebpf.Variable `ebpf:"loads_in_order"`
+	Order              *ebpf.Variable `ebpf:"order"`
+	OwnCgroup          *ebpf.Variable `ebpf:"own_cgroup"`
+	OwnId              *ebpf.Variable `ebpf:"own_id"`
+	Reading            *ebpf.Variable `ebpf:"reading"`
+	RenameHasFlags     *ebpf.Variable `ebpf:"rename_has_flags"`
+	Repeat             *ebpf.Variable `ebpf:"repeat"`
+	SetxattrHasMapping *ebpf.Variable `ebpf:"setxattr_has_mapping"`
+	Sum                *ebpf.Variable `ebpf:"sum"`
+	Took               *ebpf.Variable `ebpf:"took"`
+	Top                *ebpf.Variable `ebpf:"top"`
+	TopMountOf         *ebpf.Variable `ebpf:"top_mount_of"`
+	Written            *ebpf.Variable `ebpf:"written"`
 }
 
 // benchPrograms contains all programs after they have been loaded into the kernel.
@@ -691,6 +706,7 @@ type benchVariables struct {
 // It can be passed to loadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type benchPrograms struct {
 	L_chmod          *ebpf.Program `ebpf:"l_chmod"`
+	L_chown          *ebpf.Program `ebpf:"l_chown"`
 	L_exec           *ebpf.Program `ebpf:"l_exec"`
 	L_fork           *ebpf.Program `ebpf:"l_fork"`
 	L_ftruncate      *ebpf.Program `ebpf:"l_ftruncate"`
@@ -698,10 +714,13 @@ type benchPrograms struct {
 	L_mknod          *ebpf.Program `ebpf:"l_mknod"`
 	L_open           *ebpf.Program `ebpf:"l_open"`
 	L_rename         *ebpf.Program `ebpf:"l_rename"`
+	L_setAcl         *ebpf.Program `ebpf:"l_set_acl"`
+	L_setxattr       *ebpf.Program `ebpf:"l_setxattr"`
 	L_truncate       *ebpf.Program `ebpf:"l_truncate"`
 	L_unlink         *ebpf.Program `ebpf:"l_unlink"`
 	LearnFile        *ebpf.Program `ebpf:"learn_file"`
 	M_chmod          *ebpf.Program `ebpf:"m_chmod"`
+	M_chown          *ebpf.Program `ebpf:"m_chown"`
 	M_exec           *ebpf.Program `ebpf:"m_exec"`
 	M_fork           *ebpf.Program `ebpf:"m_fork"`
 	M_ftruncate      *ebpf.Program `ebpf:"m_ftruncate"`
@@ -709,6 +728,8 @@ type benchPrograms struct {
 	M_mknod          *ebpf.Program `ebpf:"m_mknod"`
 	M_open           *ebpf.Program `ebpf:"m_open"`
 	M_rename         *ebpf.Program `ebpf:"m_rename"`
+	M_setAcl         *ebpf.Program `ebpf:"m_set_acl"`
+	M_setxattr       *ebpf.Program `ebpf:"m_setxattr"`
 	M_truncate       *ebpf.Program `ebpf:"m_truncate"`
 	M_unlink         *ebpf.Program `ebpf:"m_unlink"`
 	Rehearse         *ebpf.Program `ebpf:"rehearse"`
@@ -743,6 +764,7 @@ type benchPrograms struct {
 func (p *benchPrograms) Close() error {
 	return _BenchClose(
 		p.L_chmod,
+		p.L_chown,
 		p.L_exec,
 		p.L_fork,
 		p.L_ftruncate,
@@ -750,10 +772,13 @@ func (p *benchPrograms) Close() error {
 		p.L_mknod,
 		p.L_open,
 		p.L_rename,
+		p.L_setAcl,
+		p.L_setxattr,
 		p.L_truncate,
 		p.L_unlink,
 		p.LearnFile,
 		p.M_chmod,
+		p.M_chown,
 		p.M_exec,
 		p.M_fork,
 		p.M_ftruncate,
@@ -761,6 +786,8 @@ func (p *benchPrograms) Close() error {
 		p.M_mknod,
 		p.M_open,
 		p.M_rename,
+		p.M_setAcl,
+		p.M_setxattr,
 		p.M_truncate,
 		p.M_unlink,
 		p.Rehearse,

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/*
+ * Who may do what with a file, beyond its mode: its owner, access control lists
+ * and capabilities. Other extended attributes grant nothing.
+ */
+
+/*
+ * path_chown: chown(2) and its kin, before the check that the caller may.
+ * Owners come as structures, which programs can be handed since 6.0
+ * (720e6a435194).
+ */
+static __always_inline int on_chown(const struct path *path)
+{
+	struct dentry *dentry = BPF_CORE_READ(path, dentry);
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = HOOK_PATH_CHOWN,
+		.action = ACTION_MODIFICATION,
+		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
+		.mode = inode_mode(dentry_inode(dentry)),
+		.mnt = BPF_CORE_READ(path, mnt),
+		.dentry = dentry,
+	};
+
+	if (canary_sings(HOOK_PATH_CHOWN))
+		return -EPERM;
+	if ((q.mode & S_IFMT) == S_IFDIR)
+		return 0;
+	q.operation = op_modify(q.mode);
+	return file_decide(&q, 0);
+}
+
+/* The entries of a list: tag and permissions, 16 bits each, and an id, in user space's form as in the kernel's. */
+#define ACL_ENTRY 8
+#define ACL_PERMISSIONS 2
+#define ACL_ENTRIES 32 /* that are looked at */
+
+/* Whether a list lets anyone execute; one that is too long for us may. */
+static __noinline bool acl_executes(const void *entries, __u32 n)
+{
+	__u16 permissions;
+
+	if (n > ACL_ENTRIES)
+		return true;
+	for (__u32 i = 0; i < ACL_ENTRIES; i++) {
+		permissions = 0;
+		if (i >= n)
+			break;
+		bpf_probe_read_kernel(&permissions, sizeof(permissions),
+				      entries + i * ACL_ENTRY + ACL_PERMISSIONS);
+		if (permissions & 1)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Judges new rights to a file of which only the dentry is known. The mount is
+ * taken for that of the container's root where that has the file's file system;
+ * on a volume the file has no path here, and is not judged.
+ */
+static __always_inline int rights_decide(__u32 hook, struct dentry *dentry, bool executes)
+{
+	struct mount *root = task_root_mount((void *)bpf_get_current_task());
+	umode_t mode = inode_mode(dentry_inode(dentry));
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = hook,
+		.action = ACTION_MODIFICATION,
+		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
+		.mode = mode,
+		.mnt = &root->mnt,
+		.dentry = dentry,
+	};
+
+	if ((mode & S_IFMT) == S_IFDIR ||
+	    BPF_CORE_READ(root, mnt.mnt_sb) != BPF_CORE_READ(dentry, d_sb))
+		return 0;
+	q.operation = executes && !is_executable(mode) ? OP_CREATE_EXECUTABLE : op_modify(mode);
+	return file_decide(&q, 0);
+}
+
+/* Names of attributes that grant rights. */
+#define XATTR_ACL "system.posix_acl_access"
+#define XATTR_CAPABILITY "security.capability"
+#define ACL_HEADER 4
+
+static __always_inline bool is_named(const char *name, const char *want, __u32 size)
+{
+	for (__u32 i = 0; i < size; i++)
+		if (name[i] != want[i])
+			return false;
+	return true;
+}
+
+/* inode_setxattr: since 6.2 (e10796d7c0f6) access control lists come to inode_set_acl. */
+static __always_inline int on_setxattr(struct dentry *dentry, const char *xattr, const void *value,
+				       __u64 size)
+{
+	char name[sizeof(XATTR_ACL)] = {};
+	bool executes = false;
+
+	if (canary_sings(HOOK_INODE_SETXATTR))
+		return -EPERM;
+	bpf_probe_read_kernel_str(name, sizeof(name), xattr);
+	if (is_named(name, XATTR_ACL, sizeof(XATTR_ACL)))
+		executes = acl_executes(value + ACL_HEADER, (size - ACL_HEADER) / ACL_ENTRY);
+	else if (!is_named(name, XATTR_CAPABILITY, sizeof(XATTR_CAPABILITY)))
+		return 0;
+	return rights_decide(HOOK_INODE_SETXATTR, dentry, executes);
+}
+
+static __always_inline int on_set_acl(struct dentry *dentry, const char *xattr,
+				      struct posix_acl *acl)
+{
+	char name[sizeof(XATTR_ACL)] = {};
+	const void *entries;
+	bool executes;
+
+	if (canary_sings(HOOK_INODE_SET_ACL))
+		return -EPERM;
+	bpf_probe_read_kernel_str(name, sizeof(name), xattr);
+	if (!is_named(name, XATTR_ACL, sizeof(XATTR_ACL)))
+		return 0; /* a folder's default */
+	entries = (void *)acl + bpf_core_field_offset(struct posix_acl, a_entries);
+	executes = acl_executes(entries, BPF_CORE_READ(acl, a_count));
+	return rights_decide(HOOK_INODE_SET_ACL, dentry, executes);
+}
+
+/* 5.12 (c7c7a1a18af4) put the mount's mapping of ids before the other arguments. */
+const volatile bool setxattr_has_mapping;
+
+#define ARGUMENT(n) (*(volatile __u64 *)&ctx[n])
+
+/*
+ * Copied: until after 6.12, a program that loads an argument of type const void
+ * pointer is rejected.
+ */
+static __always_inline const void *argument_void(const __u64 *at)
+{
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), at);
+	return (void *)value;
+}
+
+static __always_inline int setxattr_arguments(__u64 *ctx)
+{
+	if (setxattr_has_mapping)
+		return on_setxattr((void *)ARGUMENT(1), (void *)ARGUMENT(2), argument_void(&ctx[3]),
+				   ARGUMENT(4));
+	return on_setxattr((void *)ARGUMENT(0), (void *)ARGUMENT(1), argument_void(&ctx[2]),
+			   ARGUMENT(3));
+}
+
+SEC("lsm/inode_setxattr")
+int l_setxattr(__u64 *ctx)
+{
+	return setxattr_arguments(ctx);
+}
+
+SEC("fmod_ret/security_inode_setxattr")
+int m_setxattr(__u64 *ctx)
+{
+	return setxattr_arguments(ctx);
+}
+
+DECIDE(path_chown, security_path_chown, chown, (const struct path *path), (path))
+DECIDE(inode_set_acl, security_inode_set_acl, set_acl,
+       (void *mapping, struct dentry *dentry, const char *name, struct posix_acl *acl),
+       (dentry, name, acl))

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/* What a hook asks to be judged. */
+#ifndef CLOUD_DEFEND_REQUEST_H
+#define CLOUD_DEFEND_REQUEST_H
+
+#define NO_OPERATION MAX_OPERATIONS
+
+/* One operation on one file, or on two for a rename or a link. */
+struct request {
+	__u32 type, hook, action;
+	__u32 operation, from_operation; /* NO_OPERATION: that end is not judged */
+	__u32 also; /* what the operation is besides; NO_OPERATION: nothing */
+	__u32 mode;
+	bool quiet; /* report a refusal only */
+	bool below; /* the files below a directory are meant, too */
+	struct vfsmount *mnt, *from_mnt;
+	struct dentry *dentry, *from_dentry;
+};
+
+/* What the other end of an exchange of directories is besides. */
+static __always_inline __u32 request_from_also(const struct request *q)
+{
+	return q->below && q->from_operation == OP_MODIFY ? OP_MODIFY_EXECUTABLE : NO_OPERATION;
+}
+
+/* The selectors that ask for what is done, on either end. */
+static __always_inline __u64 request_selectors(const struct ruletable *t, const struct request *q)
+{
+	__u64 selectors = 0;
+
+	if (q->operation != NO_OPERATION)
+		selectors |= t->operations[q->operation & (MAX_OPERATIONS - 1)];
+	if (q->from_operation != NO_OPERATION)
+		selectors |= t->operations[q->from_operation & (MAX_OPERATIONS - 1)];
+	if (q->also != NO_OPERATION)
+		selectors |= t->operations[q->also & (MAX_OPERATIONS - 1)];
+	if (request_from_also(q) != NO_OPERATION)
+		selectors |= t->operations[OP_MODIFY_EXECUTABLE];
+	return selectors & t->any_match;
+}
+
+#endif
