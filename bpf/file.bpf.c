@@ -4,7 +4,7 @@
  * Operations on files: creation, open, truncation, mode change, rename, link
  * and removal, each before it happens. Opens for reading are judged only where
  * a policy asks for them. Reads and writes are seen where their descriptor is
- * opened, not at each read(2) or write(2).
+ * opened, writes that are to be refused once more in descriptor.bpf.c.
  */
 
 /* Whether some selector in use asks for opens for reading. */

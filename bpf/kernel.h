@@ -157,6 +157,11 @@ struct nsproxy {
 	struct mnt_namespace *mnt_ns;
 };
 
+struct vm_area_struct {
+	unsigned long vm_flags;
+	struct file *vm_file;
+};
+
 struct mm_struct {
 	unsigned long arg_start;
 	unsigned long arg_end;

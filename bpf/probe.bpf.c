@@ -30,6 +30,7 @@
 
 #include "file.bpf.c"
 #include "attributes.bpf.c"
+#include "descriptor.bpf.c"
 #include "process.bpf.c"
 #include "cgroup.bpf.c"
 #include "rehearse.bpf.c"

@@ -42,6 +42,9 @@ var hooks = []hook{
 	{id: bpfHookHOOK_PATH_CHOWN, prog: "chown", function: "path_chown", optional: true},
 	{id: bpfHookHOOK_INODE_SETXATTR, prog: "setxattr", function: "inode_setxattr"},
 	{id: bpfHookHOOK_INODE_SET_ACL, prog: "set_acl", function: "inode_set_acl", optional: true},
+	{id: bpfHookHOOK_FILE_PERMISSION, prog: "write", function: "file_permission"},
+	{id: bpfHookHOOK_MMAP_FILE, prog: "mmap", function: "mmap_file"},
+	{id: bpfHookHOOK_FILE_MPROTECT, prog: "mprotect", function: "file_mprotect"},
 	{id: bpfHookHOOK_BPRM_CHECK, prog: "exec", function: "bprm_check_security"},
 	{id: bpfHookHOOK_TASK_ALLOC, prog: "fork", function: "task_alloc"},
 }

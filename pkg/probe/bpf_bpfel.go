@@ -90,24 +90,27 @@ type bpfEnded struct {
 type bpfHook uint32
 
 const (
-	bpfHookHOOK_PATH_CHMOD     bpfHook = 0
-	bpfHookHOOK_PATH_MKNOD     bpfHook = 1
-	bpfHookHOOK_FILE_OPEN      bpfHook = 2
-	bpfHookHOOK_PATH_TRUNCATE  bpfHook = 3
-	bpfHookHOOK_PATH_RENAME    bpfHook = 4
-	bpfHookHOOK_PATH_LINK      bpfHook = 5
-	bpfHookHOOK_PATH_UNLINK    bpfHook = 6
-	bpfHookHOOK_FILE_TRUNCATE  bpfHook = 7
-	bpfHookHOOK_BPRM_CHECK     bpfHook = 8
-	bpfHookHOOK_TASK_ALLOC     bpfHook = 9
-	bpfHookHOOK_SCHED_FORK     bpfHook = 10
-	bpfHookHOOK_SCHED_EXEC     bpfHook = 11
-	bpfHookHOOK_EXIT           bpfHook = 12
-	bpfHookHOOK_CGROUP         bpfHook = 13
-	bpfHookHOOK_PATH_CHOWN     bpfHook = 14
-	bpfHookHOOK_INODE_SETXATTR bpfHook = 15
-	bpfHookHOOK_INODE_SET_ACL  bpfHook = 16
-	bpfHookHOOKS               bpfHook = 17
+	bpfHookHOOK_PATH_CHMOD      bpfHook = 0
+	bpfHookHOOK_PATH_MKNOD      bpfHook = 1
+	bpfHookHOOK_FILE_OPEN       bpfHook = 2
+	bpfHookHOOK_PATH_TRUNCATE   bpfHook = 3
+	bpfHookHOOK_PATH_RENAME     bpfHook = 4
+	bpfHookHOOK_PATH_LINK       bpfHook = 5
+	bpfHookHOOK_PATH_UNLINK     bpfHook = 6
+	bpfHookHOOK_FILE_TRUNCATE   bpfHook = 7
+	bpfHookHOOK_BPRM_CHECK      bpfHook = 8
+	bpfHookHOOK_TASK_ALLOC      bpfHook = 9
+	bpfHookHOOK_SCHED_FORK      bpfHook = 10
+	bpfHookHOOK_SCHED_EXEC      bpfHook = 11
+	bpfHookHOOK_EXIT            bpfHook = 12
+	bpfHookHOOK_CGROUP          bpfHook = 13
+	bpfHookHOOK_PATH_CHOWN      bpfHook = 14
+	bpfHookHOOK_INODE_SETXATTR  bpfHook = 15
+	bpfHookHOOK_INODE_SET_ACL   bpfHook = 16
+	bpfHookHOOK_FILE_PERMISSION bpfHook = 17
+	bpfHookHOOK_MMAP_FILE       bpfHook = 18
+	bpfHookHOOK_FILE_MPROTECT   bpfHook = 19
+	bpfHookHOOKS                bpfHook = 20
 )
 
 type bpfKind uint32
@@ -415,12 +418,15 @@ const (
 	bpfProgL_ftruncate       = "l_ftruncate"
 	bpfProgL_link            = "l_link"
 	bpfProgL_mknod           = "l_mknod"
+	bpfProgL_mmap            = "l_mmap"
+	bpfProgL_mprotect        = "l_mprotect"
 	bpfProgL_open            = "l_open"
 	bpfProgL_rename          = "l_rename"
 	bpfProgL_setAcl          = "l_set_acl"
 	bpfProgL_setxattr        = "l_setxattr"
 	bpfProgL_truncate        = "l_truncate"
 	bpfProgL_unlink          = "l_unlink"
+	bpfProgL_write           = "l_write"
 	bpfProgM_chmod           = "m_chmod"
 	bpfProgM_chown           = "m_chown"
 	bpfProgM_exec            = "m_exec"
@@ -428,12 +434,15 @@ const (
 	bpfProgM_ftruncate       = "m_ftruncate"
 	bpfProgM_link            = "m_link"
 	bpfProgM_mknod           = "m_mknod"
+	bpfProgM_mmap            = "m_mmap"
+	bpfProgM_mprotect        = "m_mprotect"
 	bpfProgM_open            = "m_open"
 	bpfProgM_rename          = "m_rename"
 	bpfProgM_setAcl          = "m_set_acl"
 	bpfProgM_setxattr        = "m_setxattr"
 	bpfProgM_truncate        = "m_truncate"
 	bpfProgM_unlink          = "m_unlink"
+	bpfProgM_write           = "m_write"
 	bpfProgRehearse          = "rehearse"
 	bpfProgT_cgroupMkdir     = "t_cgroup_mkdir"
 	bpfProgT_cgroupRmdir     = "t_cgroup_rmdir"
@@ -515,12 +524,15 @@ type bpfProgramSpecs struct {
 	L_ftruncate   *ebpf.ProgramSpec `ebpf:"l_ftruncate"`
 	L_link        *ebpf.ProgramSpec `ebpf:"l_link"`
 	L_mknod       *ebpf.ProgramSpec `ebpf:"l_mknod"`
+	L_mmap        *ebpf.ProgramSpec `ebpf:"l_mmap"`
+	L_mprotect    *ebpf.ProgramSpec `ebpf:"l_mprotect"`
 	L_open        *ebpf.ProgramSpec `ebpf:"l_open"`
 	L_rename      *ebpf.ProgramSpec `ebpf:"l_rename"`
 	L_setAcl      *ebpf.ProgramSpec `ebpf:"l_set_acl"`
 	L_setxattr    *ebpf.ProgramSpec `ebpf:"l_setxattr"`
 	L_truncate    *ebpf.ProgramSpec `ebpf:"l_truncate"`
 	L_unlink      *ebpf.ProgramSpec `ebpf:"l_unlink"`
+	L_write       *ebpf.ProgramSpec `ebpf:"l_write"`
 	M_chmod       *ebpf.ProgramSpec `ebpf:"m_chmod"`
 	M_chown       *ebpf.ProgramSpec `ebpf:"m_chown"`
 	M_exec        *ebpf.ProgramSpec `ebpf:"m_exec"`
@@ -528,12 +540,15 @@ type bpfProgramSpecs struct {
 	M_ftruncate   *ebpf.ProgramSpec `ebpf:"m_ftruncate"`
 	M_link        *ebpf.ProgramSpec `ebpf:"m_link"`
 	M_mknod       *ebpf.ProgramSpec `ebpf:"m_mknod"`
+	M_mmap        *ebpf.ProgramSpec `ebpf:"m_mmap"`
+	M_mprotect    *ebpf.ProgramSpec `ebpf:"m_mprotect"`
 	M_open        *ebpf.ProgramSpec `ebpf:"m_open"`
 	M_rename      *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_setAcl      *ebpf.ProgramSpec `ebpf:"m_set_acl"`
 	M_setxattr    *ebpf.ProgramSpec `ebpf:"m_setxattr"`
 	M_truncate    *ebpf.ProgramSpec `ebpf:"m_truncate"`
 	M_unlink      *ebpf.ProgramSpec `ebpf:"m_unlink"`
+	M_write       *ebpf.ProgramSpec `ebpf:"m_write"`
 	Rehearse      *ebpf.ProgramSpec `ebpf:"rehearse"`
 	T_cgroupMkdir *ebpf.ProgramSpec `ebpf:"t_cgroup_mkdir"`
 	T_cgroupRmdir *ebpf.ProgramSpec `ebpf:"t_cgroup_rmdir"`
@@ -689,12 +704,15 @@ type bpfPrograms struct {
 	L_ftruncate   *ebpf.Program `ebpf:"l_ftruncate"`
 	L_link        *ebpf.Program `ebpf:"l_link"`
 	L_mknod       *ebpf.Program `ebpf:"l_mknod"`
+	L_mmap        *ebpf.Program `ebpf:"l_mmap"`
+	L_mprotect    *ebpf.Program `ebpf:"l_mprotect"`
 	L_open        *ebpf.Program `ebpf:"l_open"`
 	L_rename      *ebpf.Program `ebpf:"l_rename"`
 	L_setAcl      *ebpf.Program `ebpf:"l_set_acl"`
 	L_setxattr    *ebpf.Program `ebpf:"l_setxattr"`
 	L_truncate    *ebpf.Program `ebpf:"l_truncate"`
 	L_unlink      *ebpf.Program `ebpf:"l_unlink"`
+	L_write       *ebpf.Program `ebpf:"l_write"`
 	M_chmod       *ebpf.Program `ebpf:"m_chmod"`
 	M_chown       *ebpf.Program `ebpf:"m_chown"`
 	M_exec        *ebpf.Program `ebpf:"m_exec"`
@@ -702,12 +720,15 @@ type bpfPrograms struct {
 	M_ftruncate   *ebpf.Program `ebpf:"m_ftruncate"`
 	M_link        *ebpf.Program `ebpf:"m_link"`
 	M_mknod       *ebpf.Program `ebpf:"m_mknod"`
+	M_mmap        *ebpf.Program `ebpf:"m_mmap"`
+	M_mprotect    *ebpf.Program `ebpf:"m_mprotect"`
 	M_open        *ebpf.Program `ebpf:"m_open"`
 	M_rename      *ebpf.Program `ebpf:"m_rename"`
 	M_setAcl      *ebpf.Program `ebpf:"m_set_acl"`
 	M_setxattr    *ebpf.Program `ebpf:"m_setxattr"`
 	M_truncate    *ebpf.Program `ebpf:"m_truncate"`
 	M_unlink      *ebpf.Program `ebpf:"m_unlink"`
+	M_write       *ebpf.Program `ebpf:"m_write"`
 	Rehearse      *ebpf.Program `ebpf:"rehearse"`
 	T_cgroupMkdir *ebpf.Program `ebpf:"t_cgroup_mkdir"`
 	T_cgroupRmdir *ebpf.Program `ebpf:"t_cgroup_rmdir"`
@@ -727,12 +748,15 @@ func (p *bpfPrograms) Close() error {
 		p.L_ftruncate,
 		p.L_link,
 		p.L_mknod,
+		p.L_mmap,
+		p.L_mprotect,
 		p.L_open,
 		p.L_rename,
 		p.L_setAcl,
 		p.L_setxattr,
 		p.L_truncate,
 		p.L_unlink,
+		p.L_write,
 		p.M_chmod,
 		p.M_chown,
 		p.M_exec,
@@ -740,12 +764,15 @@ func (p *bpfPrograms) Close() error {
 		p.M_ftruncate,
 		p.M_link,
 		p.M_mknod,
+		p.M_mmap,
+		p.M_mprotect,
 		p.M_open,
 		p.M_rename,
 		p.M_setAcl,
 		p.M_setxattr,
 		p.M_truncate,
 		p.M_unlink,
+		p.M_write,
 		p.Rehearse,
 		p.T_cgroupMkdir,
 		p.T_cgroupRmdir,

@@ -116,12 +116,32 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 		try = func() error { return unix.Setxattr(file, "user.selftest", nil, 0) }
 	case bpfHookHOOK_INODE_SET_ACL:
 		try = func() error { return unix.Setxattr(file, "system.posix_acl_access", modeAsACL, 0) }
+	case bpfHookHOOK_FILE_PERMISSION:
+		try = func() error { _, err := f.Write([]byte{0}); return err }
+	case bpfHookHOOK_MMAP_FILE, bpfHookHOOK_FILE_MPROTECT:
+		try = func() error { return mapWritable(f, id == bpfHookHOOK_FILE_MPROTECT) }
 	case bpfHookHOOK_PATH_TRUNCATE:
 		try = func() error { return unix.Truncate(file, 0) }
 	case bpfHookHOOK_FILE_TRUNCATE:
 		try = func() error { return unix.Ftruncate(int(f.Fd()), 0) }
 	}
 	return try, cleanup, nil
+}
+
+// mapWritable maps a file to be written, at once or afterwards.
+func mapWritable(f *os.File, afterwards bool) error {
+	protection := unix.PROT_READ | unix.PROT_WRITE
+	if afterwards {
+		protection = unix.PROT_READ
+	}
+	memory, err := unix.Mmap(int(f.Fd()), 0, os.Getpagesize(), protection, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	if afterwards {
+		err = unix.Mprotect(memory, unix.PROT_READ|unix.PROT_WRITE)
+	}
+	return errors.Join(err, unix.Munmap(memory))
 }
 
 // modeAsACL is an access control list that says what the mode 0600 says: version 2, then tag, permissions and no id for

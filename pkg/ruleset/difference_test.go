@@ -100,6 +100,9 @@ Kernel hooks
   changed  path_chown: also modifyExecutable
   changed  inode_setxattr: also modifyExecutable
   changed  inode_set_acl: also modifyExecutable
+  added    file_permission for modifyFile
+  added    mmap_file for modifyFile
+  added    file_mprotect for modifyFile
 
 Can be refused, and could not before
   pages: modifyFile, deleteFile

@@ -149,7 +149,7 @@ func (e *explanation) fileLimits() []string {
 	}
 	return append(lines,
 		"attributes of a file that grant nothing, and those of files on volumes",
-		"writing through a descriptor that was open before: a write is judged when the file is opened",
+		"writing through a mapping that was writable before, or a descriptor that made its file before",
 		"making and removing directories and symbolic links",
 		"files without a name (O_TMPFILE, memfd), terminals, /dev/null and devices like it")
 }

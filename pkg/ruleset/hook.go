@@ -19,6 +19,8 @@ type Hook struct {
 	// File and Process are the operations that cannot be judged without it. Processes are seen by tracepoints in any
 	// case, so a hook is only needed to block them.
 	File, Process []policy.Operation
+	// blocks says that it is needed to block operations on files only, too: another hook reports them.
+	blocks bool
 }
 
 var (
@@ -50,6 +52,9 @@ var hooks = [...]Hook{
 	{Function: "path_chown", Sees: "an owner changes, from Linux 6.0 on", File: modifications},
 	{Function: "inode_setxattr", Sees: "an attribute grants rights", File: rights},
 	{Function: "inode_set_acl", Sees: "an access control list grants rights, from Linux 6.2 on", File: rights},
+	{Function: "file_permission", Sees: "a descriptor from before the policy is written to", File: modifications, blocks: true},
+	{Function: "mmap_file", Sees: "such a descriptor is mapped to be written", File: modifications, blocks: true},
+	{Function: "file_mprotect", Sees: "such a mapping becomes writable", File: modifications, blocks: true},
 	{Function: "bprm_check_security", Sees: "a program is about to run", Process: []policy.Operation{policy.Exec}},
 	{Function: "task_alloc", Sees: "a process is about to be forked", Process: []policy.Operation{policy.Fork}},
 }
@@ -58,7 +63,9 @@ var hooks = [...]Hook{
 func (r *Ruleset) Hooks() []Hook {
 	var needed []Hook
 	for _, h := range hooks {
-		h.File = keep(h.File, func(op policy.Operation) bool { return r.Uses(policy.File, op) })
+		h.File = keep(h.File, func(op policy.Operation) bool {
+			return h.blocks && r.Blocks(policy.File, op) || !h.blocks && r.Uses(policy.File, op)
+		})
 		h.Process = keep(h.Process, func(op policy.Operation) bool { return r.Blocks(policy.Process, op) })
 		if len(h.File)+len(h.Process) > 0 {
 			needed = append(needed, h)

@@ -341,12 +341,15 @@ const (
 	benchProgL_ftruncate       = "l_ftruncate"
 	benchProgL_link            = "l_link"
 	benchProgL_mknod           = "l_mknod"
+	benchProgL_mmap            = "l_mmap"
+	benchProgL_mprotect        = "l_mprotect"
 	benchProgL_open            = "l_open"
 	benchProgL_rename          = "l_rename"
 	benchProgL_setAcl          = "l_set_acl"
 	benchProgL_setxattr        = "l_setxattr"
 	benchProgL_truncate        = "l_truncate"
 	benchProgL_unlink          = "l_unlink"
+	benchProgL_write           = "l_write"
 	benchProgLearnFile         = "learn_file"
 	benchProgM_chmod           = "m_chmod"
 	benchProgM_chown           = "m_chown"
@@ -355,12 +358,15 @@ const (
 	benchProgM_ftruncate       = "m_ftruncate"
 	benchProgM_link            = "m_link"
 	benchProgM_mknod           = "m_mknod"
+	benchProgM_mmap            = "m_mmap"
+	benchProgM_mprotect        = "m_mprotect"
 	benchProgM_open            = "m_open"
 	benchProgM_rename          = "m_rename"
 	benchProgM_setAcl          = "m_set_acl"
 	benchProgM_setxattr        = "m_setxattr"
 	benchProgM_truncate        = "m_truncate"
 	benchProgM_unlink          = "m_unlink"
+	benchProgM_write           = "m_write"
 	benchProgRehearse          = "rehearse"
 	benchProgT_cgroupMkdir     = "t_cgroup_mkdir"
 	benchProgT_cgroupRmdir     = "t_cgroup_rmdir"
@@ -476,12 +482,15 @@ type benchProgramSpecs struct {
 	L_ftruncate      *ebpf.ProgramSpec `ebpf:"l_ftruncate"`
 	L_link           *ebpf.ProgramSpec `ebpf:"l_link"`
 	L_mknod          *ebpf.ProgramSpec `ebpf:"l_mknod"`
+	L_mmap           *ebpf.ProgramSpec `ebpf:"l_mmap"`
+	L_mprotect       *ebpf.ProgramSpec `ebpf:"l_mprotect"`
 	L_open           *ebpf.ProgramSpec `ebpf:"l_open"`
 	L_rename         *ebpf.ProgramSpec `ebpf:"l_rename"`
 	L_setAcl         *ebpf.ProgramSpec `ebpf:"l_set_acl"`
 	L_setxattr       *ebpf.ProgramSpec `ebpf:"l_setxattr"`
 	L_truncate       *ebpf.ProgramSpec `ebpf:"l_truncate"`
 	L_unlink         *ebpf.ProgramSpec `ebpf:"l_unlink"`
+	L_write          *ebpf.ProgramSpec `ebpf:"l_write"`
 	LearnFile        *ebpf.ProgramSpec `ebpf:"learn_file"`
 	M_chmod          *ebpf.ProgramSpec `ebpf:"m_chmod"`
 	M_chown          *ebpf.ProgramSpec `ebpf:"m_chown"`
@@ -490,12 +499,15 @@ type benchProgramSpecs struct {
 	M_ftruncate      *ebpf.ProgramSpec `ebpf:"m_ftruncate"`
 	M_link           *ebpf.ProgramSpec `ebpf:"m_link"`
 	M_mknod          *ebpf.ProgramSpec `ebpf:"m_mknod"`
+	M_mmap           *ebpf.ProgramSpec `ebpf:"m_mmap"`
+	M_mprotect       *ebpf.ProgramSpec `ebpf:"m_mprotect"`
 	M_open           *ebpf.ProgramSpec `ebpf:"m_open"`
 	M_rename         *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_setAcl         *ebpf.ProgramSpec `ebpf:"m_set_acl"`
 	M_setxattr       *ebpf.ProgramSpec `ebpf:"m_setxattr"`
 	M_truncate       *ebpf.ProgramSpec `ebpf:"m_truncate"`
 	M_unlink         *ebpf.ProgramSpec `ebpf:"m_unlink"`
+	M_write          *ebpf.ProgramSpec `ebpf:"m_write"`
 	Rehearse         *ebpf.ProgramSpec `ebpf:"rehearse"`
 	T_cgroupMkdir    *ebpf.ProgramSpec `ebpf:"t_cgroup_mkdir"`
 	T_cgroupRmdir    *ebpf.ProgramSpec `ebpf:"t_cgroup_rmdir"`
@@ -712,12 +724,15 @@ type benchPrograms struct {
 	L_ftruncate      *ebpf.Program `ebpf:"l_ftruncate"`
 	L_link           *ebpf.Program `ebpf:"l_link"`
 	L_mknod          *ebpf.Program `ebpf:"l_mknod"`
+	L_mmap           *ebpf.Program `ebpf:"l_mmap"`
+	L_mprotect       *ebpf.Program `ebpf:"l_mprotect"`
 	L_open           *ebpf.Program `ebpf:"l_open"`
 	L_rename         *ebpf.Program `ebpf:"l_rename"`
 	L_setAcl         *ebpf.Program `ebpf:"l_set_acl"`
 	L_setxattr       *ebpf.Program `ebpf:"l_setxattr"`
 	L_truncate       *ebpf.Program `ebpf:"l_truncate"`
 	L_unlink         *ebpf.Program `ebpf:"l_unlink"`
+	L_write          *ebpf.Program `ebpf:"l_write"`
 	LearnFile        *ebpf.Program `ebpf:"learn_file"`
 	M_chmod          *ebpf.Program `ebpf:"m_chmod"`
 	M_chown          *ebpf.Program `ebpf:"m_chown"`
@@ -726,12 +741,15 @@ type benchPrograms struct {
 	M_ftruncate      *ebpf.Program `ebpf:"m_ftruncate"`
 	M_link           *ebpf.Program `ebpf:"m_link"`
 	M_mknod          *ebpf.Program `ebpf:"m_mknod"`
+	M_mmap           *ebpf.Program `ebpf:"m_mmap"`
+	M_mprotect       *ebpf.Program `ebpf:"m_mprotect"`
 	M_open           *ebpf.Program `ebpf:"m_open"`
 	M_rename         *ebpf.Program `ebpf:"m_rename"`
 	M_setAcl         *ebpf.Program `ebpf:"m_set_acl"`
 	M_setxattr       *ebpf.Program `ebpf:"m_setxattr"`
 	M_truncate       *ebpf.Program `ebpf:"m_truncate"`
 	M_unlink         *ebpf.Program `ebpf:"m_unlink"`
+	M_write          *ebpf.Program `ebpf:"m_write"`
 	Rehearse         *ebpf.Program `ebpf:"rehearse"`
 	T_cgroupMkdir    *ebpf.Program `ebpf:"t_cgroup_mkdir"`
 	T_cgroupRmdir    *ebpf.Program `ebpf:"t_cgroup_rmdir"`
@@ -770,12 +788,15 @@ func (p *benchPrograms) Close() error {
 		p.L_ftruncate,
 		p.L_link,
 		p.L_mknod,
+		p.L_mmap,
+		p.L_mprotect,
 		p.L_open,
 		p.L_rename,
 		p.L_setAcl,
 		p.L_setxattr,
 		p.L_truncate,
 		p.L_unlink,
+		p.L_write,
 		p.LearnFile,
 		p.M_chmod,
 		p.M_chown,
@@ -784,12 +805,15 @@ func (p *benchPrograms) Close() error {
 		p.M_ftruncate,
 		p.M_link,
 		p.M_mknod,
+		p.M_mmap,
+		p.M_mprotect,
 		p.M_open,
 		p.M_rename,
 		p.M_setAcl,
 		p.M_setxattr,
 		p.M_truncate,
 		p.M_unlink,
+		p.M_write,
 		p.Rehearse,
 		p.T_cgroupMkdir,
 		p.T_cgroupRmdir,

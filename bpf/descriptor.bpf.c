@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+
+/*
+ * Writing through a descriptor that is older than the policy, or came from
+ * where it does not hold. A write is judged when the file is opened; what was
+ * opened before is judged once more at each write, and only to refuse it.
+ * A descriptor that made its file may go on: that was a creation.
+ */
+
+#define MAY_WRITE 2
+#define PROT_WRITE 2
+#define MAP_SHARED 1 /* MAP_SHARED_VALIDATE has the bit, too */
+#define VM_SHARED 8
+
+static __always_inline int write_decide(__u32 hook, struct file *file)
+{
+	struct dentry *dentry = LOAD(file, f_path.dentry);
+	struct inode *inode = LOAD(file, f_inode);
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = hook,
+		.action = ACTION_MODIFICATION,
+		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
+		.quiet = true,
+		.mode = LOAD(inode, i_mode),
+		.mnt = LOAD(file, f_path.mnt),
+		.dentry = dentry,
+	};
+
+	if ((q.mode & S_IFMT) != S_IFREG || (LOAD(file, f_mode) & FMODE_CREATED) ||
+	    (LOAD(file, f_flags) & __O_TMPFILE))
+		return 0;
+	if (inode != LOAD(dentry, d_inode)) /* of an overlay's layer; see open_judge */
+		return 0;
+	q.operation = op_modify(q.mode);
+	return file_decide(&q, 0);
+}
+
+/* file_permission: each read and write, of whatever kind. */
+static __always_inline int on_write(struct file *file, int mask)
+{
+	if (!(mask & MAY_WRITE))
+		return 0;
+	if (canary_sings(HOOK_FILE_PERMISSION))
+		return -EPERM;
+	return write_decide(HOOK_FILE_PERMISSION, file);
+}
+
+static __always_inline int on_mmap(struct file *file, unsigned long prot, unsigned long flags)
+{
+	if (!file || !(prot & PROT_WRITE) || !(flags & MAP_SHARED))
+		return 0;
+	if (canary_sings(HOOK_MMAP_FILE))
+		return -EPERM;
+	return write_decide(HOOK_MMAP_FILE, file);
+}
+
+/* file_mprotect: a mapping that could be read becomes writable. */
+static __always_inline int on_mprotect(struct vm_area_struct *vma, unsigned long prot)
+{
+	struct file *file = BPF_CORE_READ(vma, vm_file);
+
+	if (!file || !(prot & PROT_WRITE) || !(BPF_CORE_READ(vma, vm_flags) & VM_SHARED))
+		return 0;
+	if (canary_sings(HOOK_FILE_MPROTECT))
+		return -EPERM;
+	return write_decide(HOOK_FILE_MPROTECT, file);
+}
+
+/* The wrapper of mmap_file has no protection as it will be, only as asked for. */
+/* clang-format off */
+DECIDE(file_permission, security_file_permission, write, (struct file *file, int mask),
+       (file, mask))
+DECIDE(file_mprotect, security_file_mprotect, mprotect,
+       (struct vm_area_struct *vma, unsigned long asked, unsigned long prot), (vma, prot))
+/* clang-format on */
+
+SEC("lsm/mmap_file")
+int BPF_PROG(l_mmap, struct file *file, unsigned long asked, unsigned long prot,
+	     unsigned long flags)
+{
+	return on_mmap(file, prot, flags);
+}
+
+SEC("fmod_ret/security_mmap_file")
+int BPF_PROG(m_mmap, struct file *file, unsigned long asked, unsigned long flags)
+{
+	return on_mmap(file, asked, flags);
+}
