@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -103,6 +104,7 @@ type enforcer interface {
 	Leave()
 	Fold(on bool)
 	NameHost(name string)
+	Merge(window time.Duration)
 	Status() pipeline.Status
 }
 
@@ -111,16 +113,17 @@ type enforcer interface {
 func openKernel(log *slog.Logger) opener {
 	return func(agent ecs.Agent, namespace string, v settings.Values, out *sink) (enforcer, error) {
 		return pipeline.Open(pipeline.Config{
-			Agent:      agent,
-			Namespace:  namespace,
-			Output:     out,
-			HostIP:     v.HostIP,
-			Folding:    v.Folding,
-			Log:        log,
-			Proc:       v.Proc,
-			Cgroup:     v.Cgroup,
-			Kubernetes: kubernetesOptions(v),
-			Survival:   probe.Survival{Dir: survivalDir, Off: !v.Survival},
+			Agent:       agent,
+			Namespace:   namespace,
+			Output:      out,
+			HostIP:      v.HostIP,
+			Folding:     v.Folding,
+			MergeWindow: v.MergeWindow,
+			Log:         log,
+			Proc:        v.Proc,
+			Cgroup:      v.Cgroup,
+			Kubernetes:  kubernetesOptions(v),
+			Survival:    probe.Survival{Dir: survivalDir, Off: !v.Survival},
 		})
 	}
 }

@@ -167,10 +167,12 @@ func TestManagedFoldingSetting(t *testing.T) {
 	in := inputFrom(good, nil)
 	m.apply(unit.Wanted{Sequence: 1, Input: in})
 	require.True(t, m.kernel.folds)
+	require.Equal(t, time.Second, m.kernel.window)
 	off := inputFrom(good, nil)
-	off.Settings = map[string]any{"folding": false}
+	off.Settings = map[string]any{"folding": false, "merge_window": "0s"}
 	m.apply(unit.Wanted{Sequence: 2, Input: off})
 	require.False(t, m.kernel.folds, "at once")
+	require.Zero(t, m.kernel.window)
 	require.Equal(t, [3]int{1, 2, 0}, m.kernel.counts())
 }
 

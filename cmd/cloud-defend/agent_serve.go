@@ -223,6 +223,7 @@ func (m *managed) set(in *unit.Input) {
 	}
 	if m.running != nil {
 		m.running.Fold(m.values.Folding)
+		m.running.Merge(m.values.MergeWindow)
 	}
 	m.expose()
 }

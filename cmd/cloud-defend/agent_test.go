@@ -83,6 +83,7 @@ type kernel struct {
 	out     *sink
 	died    chan error
 	folds   bool
+	window  time.Duration
 	hostIP  bool
 
 	namespace, hostName string
@@ -99,7 +100,7 @@ func (k *kernel) open(_ ecs.Agent, namespace string, v settings.Values, out *sin
 		return nil, k.refuses
 	}
 	k.opened++
-	k.out, k.namespace, k.folds, k.hostIP = out, namespace, v.Folding, v.HostIP
+	k.out, k.namespace, k.folds, k.window, k.hostIP = out, namespace, v.Folding, v.MergeWindow, v.HostIP
 	return k, nil
 }
 
@@ -140,6 +141,12 @@ func (k *kernel) NameHost(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.hostName = name
+}
+
+func (k *kernel) Merge(window time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.window = window
 }
 
 func (k *kernel) Status() pipeline.Status {

@@ -94,15 +94,16 @@ func run(ctx context.Context, f runFlags) error {
 	defer lock.Close()
 	say("loading programs into the kernel")
 	p, err := pipeline.Open(pipeline.Config{
-		Agent:      ecs.Agent{Version: release()},
-		Output:     out,
-		HostIP:     f.settings.HostIP,
-		Folding:    f.settings.Folding,
-		Log:        slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Proc:       f.settings.Proc,
-		Cgroup:     f.settings.Cgroup,
-		Kubernetes: kubernetesOptions(f.settings),
-		Survival:   probe.Survival{Dir: survivalDir, Off: !f.settings.Survival},
+		Agent:       ecs.Agent{Version: release()},
+		Output:      out,
+		HostIP:      f.settings.HostIP,
+		Folding:     f.settings.Folding,
+		MergeWindow: mergeWindow(f.settings.MergeWindow, out),
+		Log:         slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Proc:        f.settings.Proc,
+		Cgroup:      f.settings.Cgroup,
+		Kubernetes:  kubernetesOptions(f.settings),
+		Survival:    probe.Survival{Dir: survivalDir, Off: !f.settings.Survival},
 	})
 	if err != nil {
 		return cannotRun(ctx, err)
@@ -133,6 +134,16 @@ func run(ctx context.Context, f runFlags) error {
 
 func kubernetesOptions(v settings.Values) kubernetes.Options {
 	return kubernetes.Options{Node: v.KubernetesNode, Config: v.KubernetesConfig}
+}
+
+// mergeWindow is 0 where somebody watches: lines come as things happen.
+func mergeWindow(set time.Duration, out output.All) time.Duration {
+	for _, o := range out {
+		if _, lines := o.(*terminal.Terminal); lines {
+			return 0
+		}
+	}
+	return set
 }
 
 // lockNode makes this process the one that enforces on the node. Without a place

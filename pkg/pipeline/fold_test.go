@@ -34,7 +34,7 @@ func TestRefusalsFold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &Pipeline{
 				builder: ecs.NewBuilder(ecs.Static{}), processes: process.NewTable(process.Identity{}), settle: settle.New(1, time.Second),
-				fold: settle.NewFold[output.Record](), tally: newTally(),
+				fold: settle.NewFold[output.Record](), merge: settle.NewMerge[output.Record](), tally: newTally(),
 			}
 			p.Fold(tc.on)
 			for i := range 500 {

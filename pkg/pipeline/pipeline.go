@@ -53,6 +53,9 @@ type Config struct {
 	HostIP bool
 	// Folding makes one document of many identical refusals.
 	Folding bool
+	// MergeWindow is how long the start of a process waits for its end, to be one
+	// document; 0 merges nothing.
+	MergeWindow time.Duration
 	// Proc and Cgroup are the host's mounts of these file systems.
 	Proc, Cgroup string
 	Kubernetes   kubernetes.Options
@@ -70,6 +73,8 @@ type Pipeline struct {
 	settle     *settle.Buffer
 	fold       *settle.Fold[output.Record]
 	folding    atomic.Bool
+	merge      *settle.Merge[output.Record]
+	window     atomic.Int64 // see Merge
 	hostName   atomic.Pointer[string] // for the builder to take over; see NameHost
 	output     output.Output
 	log        *slog.Logger
@@ -133,6 +138,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		builder:    ecs.NewBuilder(ecs.Static{Host: facts, Agent: cfg.Agent, Namespace: cfg.Namespace}),
 		settle:     settle.New(settleMax, settleAge),
 		fold:       settle.NewFold[output.Record](),
+		merge:      settle.NewMerge[output.Record](),
 		output:     cfg.Output,
 		log:        cfg.Log,
 		own:        own,
@@ -149,6 +155,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		p.cluster.Store(&ruleset.Cluster{})
 	}
 	p.folding.Store(cfg.Folding)
+	p.Merge(cfg.MergeWindow)
 	found, err := process.Snapshot(cfg.Proc)
 	if err != nil {
 		p.log.Warn("processes that ran before the start are not known", "error", err)
@@ -244,6 +251,7 @@ func (p *Pipeline) finish() error {
 	p.release(p.early.take())
 	p.released(p.settle.Flush())
 	p.unfold(p.fold.Flush())
+	p.unmerge(p.merge.Expire(time.Now(), 0))
 	return p.flush()
 }
 
@@ -365,12 +373,13 @@ func (p *Pipeline) expire(now time.Time) {
 	if name := p.hostName.Swap(nil); name != nil {
 		p.builder.NameHost(*name)
 	}
-	p.tally.owned(p.processes.Stats(), p.settle.Stats(), p.fold.Stats())
+	p.tally.owned(p.processes.Stats(), p.settle.Stats(), p.fold.Stats(), p.merge.Stats())
 	if p.early.due(p.applied(), now) {
 		p.release(p.early.take())
 	}
 	p.released(p.settle.Expire(now))
 	p.unfold(p.fold.Expire(now))
+	p.unmerge(p.merge.Expire(now, time.Duration(p.window.Load())))
 }
 
 // settled documents an event about which nothing more will be known.
@@ -404,7 +413,7 @@ func (p *Pipeline) document(ev *event.Event, lineage process.Lineage, c containe
 	if known {
 		rec.Container = &c
 	}
-	if !p.folds(&rec) {
+	if !p.folds(&rec) && !p.merges(&rec) {
 		p.write(rec)
 	}
 }

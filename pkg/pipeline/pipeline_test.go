@@ -27,6 +27,7 @@ func TestEndOfProcessWhoseStartWaits(t *testing.T) {
 		builder:   ecs.NewBuilder(ecs.Static{}),
 		settle:    settle.New(16, settleAge),
 		fold:      settle.NewFold[output.Record](),
+		merge:     settle.NewMerge[output.Record](),
 		logged:    map[processKey]loggedProcess{},
 		waiting:   map[processKey]waitingStart{},
 		tally:     newTally(),

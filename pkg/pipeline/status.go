@@ -33,6 +33,8 @@ type Status struct {
 	// Folded are those of Refused and Disarmed that documents tell of which
 	// stand for several, or will.
 	Folded settle.FoldStats
+	// Merged are the starts and ends of processes that one document tells of.
+	Merged settle.MergeStats
 	Swaps  Swaps
 }
 
@@ -73,7 +75,12 @@ func (t *tally) count(ev *event.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := max(1, ev.Folded.Count)
-	t.status.Documented[ev.Action.String()] += n
+	if len(ev.Steps) == 0 {
+		t.status.Documented[ev.Action.String()] += n
+	}
+	for _, step := range ev.Steps {
+		t.status.Documented[step.Action.String()]++
+	}
 	if ev.Outcome == event.OutcomeRefused {
 		t.status.Refused += n
 	}
@@ -94,10 +101,10 @@ func (t *tally) swapped(took time.Duration, err error) {
 	s.Last, s.Max = took, max(s.Max, took)
 }
 
-func (t *tally) owned(processes process.Stats, settled settle.Stats, folded settle.FoldStats) {
+func (t *tally) owned(processes process.Stats, settled settle.Stats, folded settle.FoldStats, merged settle.MergeStats) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.status.Processes, t.status.Settle, t.status.Folded = processes, settled, folded
+	t.status.Processes, t.status.Settle, t.status.Folded, t.status.Merged = processes, settled, folded, merged
 }
 
 func (t *tally) read() Status {

@@ -128,8 +128,10 @@ var table = []Setting{
 	},
 	{
 		Key: "merge_window", Default: "1s", Live: true,
-		Doc:   "How long the start of a process waits for its end, to be one document; 0s merges nothing, 10s is the most.",
-		field: func(v *Values) any { return &v.MergeWindow }, check: atMost(10 * time.Second),
+		Doc: "How long the logged start of a process waits for its end, to be one document; 0s merges nothing, 10s is the most. " +
+			"Lines for a terminal do not wait.",
+		Reader: "cmd/cloud-defend/agent_serve.go",
+		field:  func(v *Values) any { return &v.MergeWindow }, check: atMost(10 * time.Second),
 	},
 	{
 		Key: "spool.size", Default: "512MiB", Managed: true,

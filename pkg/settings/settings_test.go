@@ -154,7 +154,7 @@ func TestFlags(t *testing.T) {
 	require.NoError(t, byName["merge-window"].Set("2s"))
 	require.Equal(t, 2*time.Second, v.MergeWindow)
 	require.EqualError(t, byName["merge-window"].Set("soon"), "is not a duration; write a number and a unit, such as 500ms or 2s")
-	require.Len(t, Flags(&v), 11)
+	require.Len(t, Flags(&v), 12)
 }
 
 func TestBytes(t *testing.T) {

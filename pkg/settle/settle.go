@@ -10,6 +10,11 @@
 // exactly what the policy says; or until they are too old or too many, and are
 // documented as they are. Only documents wait: the process table has had every
 // event before it is held.
+//
+// Two more things wait here: refusals of which many are identical (Fold), and
+// the logged start of a process for its end (Merge), so that one document tells
+// of all of them. What is held when the program is killed is not documented: at
+// most the window's worth.
 package settle
 
 import (

@@ -56,7 +56,8 @@ func Start(o Options) (*Program, error) {
 	if err := os.WriteFile(p.policy, []byte(o.Policy), 0o600); err != nil {
 		return nil, err
 	}
-	args := append([]string{"run", "--policy", p.policy, "--output", p.documents.path}, o.Args...)
+	// A document is there when its operation's mark is: none waits to be merged.
+	args := append([]string{"run", "--policy", p.policy, "--output", p.documents.path, "--merge-window=0s"}, o.Args...)
 	p.cmd = exec.CommandContext(context.Background(), o.Binary, args...) // it ends by Stop, with a summary
 	p.cmd.Stdout = o.Stdout
 	stderr, err := p.cmd.StderrPipe()
