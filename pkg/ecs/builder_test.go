@@ -142,15 +142,29 @@ func TestDocumentAllocations(t *testing.T) {
 	require.LessOrEqual(t, n, 2.0, "the document and its id")
 }
 
+// BenchmarkDocuments compares with what encoding/json takes to write the same.
 func BenchmarkDocuments(b *testing.B) {
 	s, ev := refusedOpen(b)
 	l := s.table.Apply(ev)
 	docs := make([]Doc, 0, 2)
 	m := Match{Selectors: []string{"etcWrites"}, Alert: true}
-	b.ReportAllocs()
-	for b.Loop() {
-		docs = s.Documents(docs[:0], ev, &l, s.c, &m)
+	docs = s.Documents(docs[:0], ev, &l, s.c, &m)
+	var same map[string]any
+	require.NoError(b, json.Unmarshal(docs[0].JSON, &same))
+	for name, build := range map[string]func(){
+		"builder": func() { docs = s.Documents(docs[:0], ev, &l, s.c, &m) },
+		"encoding-json": func() {
+			_, err := json.Marshal(same)
+			require.NoError(b, err)
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				build()
+			}
+			b.SetBytes(int64(len(docs[0].JSON)))
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "docs/s")
+		})
 	}
-	b.SetBytes(int64(len(docs[0].JSON)))
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "docs/s")
 }

@@ -94,6 +94,7 @@ func newChain() *chain {
 
 // populate starts the container's first program and a shell.
 func (c *chain) populate() {
+	c.take(life(shell - 2)[1]) // what forked the first is not seen to start
 	for _, pid := range []uint32{shell - 1, shell} {
 		born := life(pid)
 		c.take(born[0])
