@@ -16,8 +16,10 @@ const (
 	capability = "security.capability"
 )
 
+const ownerStruct = "before 6.0, programs cannot be attached to a call that takes a structure"
+
 // attributes change who may do what with the file.
-var attributes = because("owners and attributes are not judged", []Technique{
+var attributes = []Technique{
 	{Name: "chmod", As: "modifyFile", do: func(p *place) error { return unix.Chmod(p.file, 0o666) }},
 	{Name: "chmod to executable", As: "createExecutable", do: func(p *place) error { return unix.Chmod(p.file, 0o755) }},
 	{Name: "fchmod a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return unix.Fchmod(p.fd, 0o666) }},
@@ -29,8 +31,8 @@ var attributes = because("owners and attributes are not judged", []Technique{
 		}
 		return nil
 	}},
-	{Name: "chown", As: "modifyFile", do: func(p *place) error { return unix.Chown(p.file, 1000, 1000) }},
-	{Name: "fchown a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return unix.Fchown(p.fd, 1000, 1000) }},
+	{Name: "chown", As: "modifyFile", Why: ownerStruct, do: func(p *place) error { return unix.Chown(p.file, 1000, 1000) }},
+	{Name: "fchown a descriptor from before the policy", As: "modifyFile", Why: ownerStruct, prepare: openWritable, do: func(p *place) error { return unix.Fchown(p.fd, 1000, 1000) }},
 	{Name: "set an ACL that lets a user write", As: "modifyFile", do: func(p *place) error { return unix.Setxattr(p.file, acl, rights(6), 0) }},
 	{Name: "set an ACL that lets a user execute", As: "createExecutable", do: func(p *place) error { return unix.Setxattr(p.file, acl, rights(5), 0) }},
 	{Name: "set an ACL on a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error {
@@ -43,7 +45,7 @@ var attributes = because("owners and attributes are not judged", []Technique{
 		}
 		return unix.Setxattr(p.file, capability, value, 0)
 	}},
-})
+}
 
 // rights is an ACL under which user 1000 has the permission, by include/uapi/linux/posix_acl_xattr.h.
 func rights(permission uint16) []byte {

@@ -67,16 +67,6 @@ func Techniques() []Technique {
 	return all
 }
 
-// because gives a reason to those of a group that have none of their own.
-func because(why string, group []Technique) []Technique {
-	for i := range group {
-		if group[i].Why == "" {
-			group[i].Why = why
-		}
-	}
-	return group
-}
-
 // Attempt is what became of a technique.
 type Attempt struct {
 	// Guard is the folder in which the technique's file is guarded.

@@ -47,7 +47,7 @@ func scribble(fd int) error {
 const olderMapping = "a mapping that is writable already passes no security call"
 
 // descriptors are writable, and older than the policy.
-var descriptors = because("a write is judged when the file is opened", []Technique{
+var descriptors = []Technique{
 	{Name: "write to a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return write(p.fd) }},
 	{Name: "write to a descriptor received through a socket", As: "modifyFile", prepare: send, do: func(p *place) error {
 		fd, err := receive(p.fd)
@@ -89,7 +89,16 @@ var descriptors = because("a write is judged when the file is opened", []Techniq
 		prepare: mapping(unix.PROT_READ | unix.PROT_WRITE),
 		do:      func(p *place) error { copy(p.mapping, evil); return nil },
 	},
-})
+	{
+		Name: "write to a descriptor that made its file before the policy", As: "modifyFile",
+		Why: "it may belong to whoever makes the file while the policy is there",
+		prepare: func(p *place) (err error) {
+			p.fd, err = unix.Open(p.guard+"/made", unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
+			return err
+		},
+		do: func(p *place) error { return write(p.fd) },
+	},
+}
 
 func openWritable(p *place) (err error) {
 	p.fd, err = unix.Open(p.file, unix.O_RDWR, 0)

@@ -45,12 +45,20 @@ func (t Table) markdown() string {
 	return text.String()
 }
 
+// kernels lists the columns, a kernel's modes together.
 func (t Table) kernels() string {
 	var names []string
+	modes := map[string][]string{}
 	for _, c := range t.columns() {
-		names = append(names, c.kernel())
+		if modes[c.kernel()] == nil {
+			names = append(names, c.kernel())
+		}
+		modes[c.kernel()] = append(modes[c.kernel()], c.mode())
 	}
-	return "Linux " + strings.Join(slices.Compact(names), ", ") + ", each in both modes"
+	for i, name := range names {
+		names[i] = name + " (" + strings.Join(modes[name], ", ") + ")"
+	}
+	return "Linux " + strings.Join(names, ", ")
 }
 
 // verdict is a technique's, with the kernels where they are not of one mind, and the reason where it is open.

@@ -147,16 +147,15 @@ func (t Table) columns() []Column {
 }
 
 // Of returns the verdicts that hold for a kernel's release, as uname has it, in a mode: those of the newest kernel of the
-// table that is not newer.
+// table that is not newer, in the other mode if this one was not tried on it.
 func (t Table) Of(release, mode string) map[string]Verdict {
-	is := Column(release).release()
-	var found map[string]Verdict
+	var found Column
 	for _, c := range t.columns() {
-		if c.mode() == mode && c.release() <= is {
-			found = t[c]
+		if c.release() <= Column(release).release() && (c.mode() == mode || c.release() > found.release()) {
+			found = c
 		}
 	}
-	return found
+	return t[found]
 }
 
 // said is how a test's output tells a verdict to who makes the table of it.

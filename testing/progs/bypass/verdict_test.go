@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	testbed "github.com/elastic/cloud-defend/testing"
 )
 
 // The published table is the one that the kernel tests hold the kernels to, and it is about every technique.
@@ -24,7 +26,16 @@ func TestPublished(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, string(page), "UPDATE=1 go tool mage bypasses")
 
+	kernels, err := testbed.Kernels()
+	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(Techniques()), 40)
+	for _, k := range kernels {
+		for _, mode := range []string{"lsm", "fmod_ret"} {
+			for _, technique := range Techniques() {
+				require.NotEmpty(t, table.Of(k.Name, mode)[technique.Name], "%s %s %s", k.Name, mode, technique.Name)
+			}
+		}
+	}
 	_, err = table.Publish("no marks")
 	require.ErrorIs(t, err, errNoMarks)
 }
@@ -89,7 +100,10 @@ func TestTable(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Closed, table.Of("6.12.1-cloud", "lsm")["one two"])
 	require.Equal(t, Open, table.Of("5.15", "lsm")["one two"])
-	require.Nil(t, table.Of("5.15", "fmod_ret"))
+	require.Equal(t, Open, table.Of("5.15", "fmod_ret")["one two"], "of the other mode")
+	require.Equal(t, Open, table.Of("6.1", "fmod_ret")["one two"])
+	require.Equal(t, Closed, table.Of("6.1", "lsm")["one two"])
+	require.Nil(t, table.Of("5.4", "lsm"))
 	require.Equal(t, "closed on 6.1 (lsm); **open** on 5.10, 6.1 (fmod_ret): because",
 		table.verdict(Technique{Name: "one two", Why: "because"}))
 	require.Equal(t, "**open** on 6.1; the kernel has no such call on 5.10", table.verdict(Technique{Name: "three"}))
