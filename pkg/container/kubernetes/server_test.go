@@ -68,15 +68,16 @@ func (b *bench) remove(path string) {
 	require.NoError(b, err, string(reply))
 }
 
-// allow lets the node's user do what the manifests of this product ask for.
+// allow lets the node's user do what the role of this product allows.
 func (b *bench) allow() {
-	b.post("/apis/rbac.authorization.k8s.io/v1/clusterroles", `{"metadata":{"name":"node"},"rules":[
-		{"apiGroups":[""],"resources":["pods"],"verbs":["list","watch"]},
-		{"apiGroups":[""],"resources":["nodes","namespaces"],"verbs":["get"]},
-		{"apiGroups":["apps"],"resources":["replicasets"],"verbs":["get"]},
-		{"apiGroups":["batch"],"resources":["jobs"],"verbs":["get"]}]}`)
+	b.Helper()
+	role, err := os.ReadFile("../../../deploy/cluster-role.yml")
+	require.NoError(b, err)
+	reply, err := b.admin.Post().AbsPath("/apis/rbac.authorization.k8s.io/v1/clusterroles").SetHeader("Content-Type", "application/yaml").
+		SetHeader("Accept", "application/json").Body(role).DoRaw(b.Context())
+	require.NoError(b, err, string(reply))
 	b.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", `{"metadata":{"name":"node"},
-		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"node"},"subjects":[{"kind":"User","name":"node"}]}`)
+		"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"cloud-defend"},"subjects":[{"kind":"User","name":"node"}]}`)
 }
 
 const (
