@@ -7,7 +7,9 @@ package kubernetes
 import (
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -177,4 +179,27 @@ func TestNoCredentials(t *testing.T) {
 		require.ErrorContains(t, s.Stats().Err, says)
 		require.True(t, s.Stats().Present)
 	}
+}
+
+// A thousand pods, each with what real ones carry and a manifest of 20 kB in an annotation.
+func TestMemory(t *testing.T) {
+	var before, after runtime.MemStats
+	store := newPods(container.New(container.Options{}), &state{})
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 1000 {
+		p := newTestPod(strconv.Itoa(i), map[string]string{})
+		for j := range 12 {
+			p.Labels["app.kubernetes.io/"+strconv.Itoa(j)] = strings.Repeat("v", 40)
+		}
+		p.Annotations = map[string]string{"a": strings.Repeat("b", 200), "kubectl.kubernetes.io/last-applied-configuration": strings.Repeat("m", 20_000)}
+		p.Spec.Containers = make([]corev1.Container, 8)
+		require.NoError(t, store.Add(p))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	used := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	t.Logf("%d kB", used>>10)
+	require.Less(t, used, int64(16<<20))
+	runtime.KeepAlive(store)
 }

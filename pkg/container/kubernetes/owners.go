@@ -118,9 +118,9 @@ func (s *Source) followOwners(ctx context.Context, client *rest.RESTClient) {
 	}
 }
 
-// askOwners reports whether all were answered.
+// askOwners reports whether all were answered. It ends with the first that was
+// not: the rest would fare no better, and there are many nodes.
 func (s *Source) askOwners(ctx context.Context, client *rest.RESTClient, unknown map[types.UID]owner) bool {
-	all := true
 	for uid, o := range unknown {
 		err := s.ask(ctx, between[o.kind], func(ctx context.Context) error {
 			ref, err := askOwner(ctx, client, uid, o)
@@ -129,12 +129,12 @@ func (s *Source) askOwners(ctx context.Context, client *rest.RESTClient, unknown
 			}
 			return err
 		})
-		if err == nil {
-			s.pods.learn(uid, o)
+		if err != nil {
+			return false
 		}
-		all = all && err == nil
+		s.pods.learn(uid, o)
 	}
-	return all
+	return true
 }
 
 // onlyMetadata is a content type: the object without specification and status.

@@ -43,7 +43,7 @@ func (s *Source) followPlace(ctx context.Context, client *rest.RESTClient) {
 			s.ask(ctx, getSystem, func(ctx context.Context) error { return askCluster(ctx, client, &place) }),
 			s.ask(ctx, getNode, func(ctx context.Context) error { return s.askNode(ctx, client, &place) }))
 		if place.ClusterName == "" {
-			place.ClusterName = askKubeadm(ctx, client)
+			place.ClusterName = s.askKubeadm(ctx, client)
 		}
 		s.publish(place)
 		if err == nil {
@@ -102,7 +102,9 @@ func clusterName(node *corev1.Node) string {
 
 // askKubeadm asks what kubeadm was told. Most clusters were made by others, and
 // most roles do not allow the question, so no answer is no fault.
-func askKubeadm(ctx context.Context, client *rest.RESTClient) string {
+func (s *Source) askKubeadm(ctx context.Context, client *rest.RESTClient) string {
+	ctx, cancel := context.WithTimeout(ctx, s.pace.answer)
+	defer cancel()
 	var config corev1.ConfigMap
 	err := get(client).Namespace(metav1.NamespaceSystem).Resource("configmaps").Name("kubeadm-config").Do(ctx).Into(&config)
 	if err != nil {

@@ -91,19 +91,22 @@ func (s *pods) Delete(object any) error {
 func (s *pods) Replace(objects []any, _ string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	listed := make(map[types.UID]bool, len(objects))
+	listed := make(map[types.UID]*corev1.Pod, len(objects))
 	for _, object := range objects {
 		p, ok := object.(*corev1.Pod)
 		if !ok {
 			return fmt.Errorf("take over pods: got a %T", object)
 		}
-		listed[p.UID] = true
-		s.add(p)
+		listed[p.UID] = p
 	}
+	// What went goes first: the runtime may call a new pod as it did an old one.
 	for uid := range s.known {
-		if !listed[uid] {
+		if listed[uid] == nil {
 			s.remove(uid)
 		}
+	}
+	for _, p := range listed {
+		s.add(p)
 	}
 	s.prune()
 	s.state.count(len(s.known))
