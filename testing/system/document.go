@@ -55,6 +55,23 @@ type Document struct {
 			Tag  []string `json:"tag"`
 		} `json:"image"`
 	} `json:"container"`
+	Orchestrator struct {
+		Cluster struct {
+			ID string `json:"id"`
+		} `json:"cluster"`
+		Resource struct {
+			IP     []string `json:"ip"`
+			Label  []string `json:"label"`
+			Parent struct {
+				Type string `json:"type"`
+			} `json:"parent"`
+		} `json:"resource"`
+	} `json:"orchestrator"`
+	Cloud struct {
+		Instance struct {
+			ID string `json:"id"`
+		} `json:"instance"`
+	} `json:"cloud"`
 	CloudDefend struct {
 		MatchedSelectors []string `json:"matched_selectors"`
 		HookPoint        any      `json:"hook_point"` // a list in process documents
