@@ -173,7 +173,7 @@ func checkVolumes(t *testing.T, path string, pod podSpec, configs map[string]map
 // checkRules: nothing is written, no secrets are read, nothing is allowed of everything.
 func checkRules(t *testing.T, path string, rules []rule) {
 	t.Helper()
-	allowed := []string{"pods get", "pods list", "pods watch", "nodes get", "namespaces get", "replicasets get", "jobs get"}
+	allowed := []string{"pods list", "pods watch", "nodes get", "namespaces get", "replicasets get", "jobs get"}
 	for _, r := range rules {
 		for _, resource := range r.Resources {
 			for _, verb := range r.Verbs {

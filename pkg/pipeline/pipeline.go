@@ -74,7 +74,7 @@ type Pipeline struct {
 	fold       *settle.Fold[output.Record]
 	folding    atomic.Bool
 	merge      *settle.Merge[output.Record]
-	window     atomic.Int64 // see Merge
+	window     atomic.Int64           // see Merge
 	hostName   atomic.Pointer[string] // for the builder to take over; see NameHost
 	output     output.Output
 	log        *slog.Logger

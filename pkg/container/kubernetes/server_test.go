@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,8 +73,10 @@ func (b *bench) remove(path string) {
 // allow lets the node's user do what the role of this product allows.
 func (b *bench) allow() {
 	b.Helper()
-	role, err := os.ReadFile("../../../deploy/cluster-role.yml")
+	manifest, err := os.ReadFile("../../../deploy/kubernetes/run.yml")
 	require.NoError(b, err)
+	objects := strings.Split(string(manifest), "\n---\n")
+	role := []byte(objects[slices.IndexFunc(objects, func(o string) bool { return strings.Contains(o, "kind: ClusterRole\n") })])
 	reply, err := b.admin.Post().AbsPath("/apis/rbac.authorization.k8s.io/v1/clusterroles").SetHeader("Content-Type", "application/yaml").
 		SetHeader("Accept", "application/json").Body(role).DoRaw(b.Context())
 	require.NoError(b, err, string(reply))
