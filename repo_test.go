@@ -92,6 +92,7 @@ var (
 	documentedHost = []string{
 		"docs.kernel.org", "elastic.co", "github.com", "go.dev", "json-schema.org", "pkg.go.dev", "www.elastic.co",
 		"www.kernel.org", "www.w3.org",
+		"169.254.169.254", // every cloud's own metadata service, link-local
 	}
 	documented = []string{"README.md", "AGENTS.md", "CONTRIBUTING.md"}
 	// A path of ours in backticks, or the target of a link.

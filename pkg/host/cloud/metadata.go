@@ -19,7 +19,7 @@ import (
 const (
 	// address is the metadata service's on each of the three clouds. It is
 	// link-local: a request never leaves the machine's own network.
-	address = "http://" + "169.254.169.254"
+	address = "http://169.254.169.254"
 	// answerTime bounds one attempt. Elsewhere nobody answers at all.
 	answerTime = 3 * time.Second
 	// maxAnswer bounds what is read; an instance's attributes may be large.
