@@ -32,6 +32,9 @@ type Field struct {
 	Description string  `yaml:"description"`
 	Unit        string  `yaml:"unit"`
 	MetricType  string  `yaml:"metric_type"`
+	IgnoreAbove int     `yaml:"ignore_above"`
+	Index       *bool   `yaml:"index"`
+	DocValues   *bool   `yaml:"doc_values"`
 	MultiFields []Field `yaml:"multi_fields"`
 	Fields      []Field `yaml:"fields"` // of a group
 }

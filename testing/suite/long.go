@@ -15,7 +15,9 @@ import (
 	"strings"
 
 	testbed "github.com/elastic/cloud-defend/testing"
+	"github.com/elastic/cloud-defend/testing/debian"
 	"github.com/elastic/cloud-defend/testing/kerneltest"
+	"github.com/elastic/cloud-defend/testing/searchengine"
 )
 
 // fuzzTime is what each fuzz target gets.
@@ -37,6 +39,11 @@ func Long(ctx context.Context, root string, out io.Writer) (Tally, error) {
 		return Tally{}, err
 	}
 	var total Tally
+	if err := furnishSearchEngine(ctx, out); err != nil {
+		total.fail("%v", err)
+	} else {
+		steps = append(steps, searchEngine)
+	}
 	for _, args := range append(steps, targets...) {
 		if err := step(ctx, root, out, args); ctx.Err() != nil {
 			return total, context.Cause(ctx)
@@ -57,6 +64,23 @@ func Long(ctx context.Context, root string, out io.Writer) (Tally, error) {
 	tally, err := Kernels(ctx, root, "", "", out, names...)
 	total.Add(tally)
 	return total, err
+}
+
+// searchEngine is the tests that need one; they share its port.
+var searchEngine = []string{
+	"test", "-p", "1", "-tags", "searchengine", "-run", "^TestSearchEngine$", "-timeout", "30m", "-v", "./package", "./pkg/output/elasticsearch",
+}
+
+func furnishSearchEngine(ctx context.Context, out io.Writer) error {
+	cache, err := debian.Open(out)
+	if err != nil {
+		return err
+	}
+	lib, err := searchengine.Furnish(ctx, cache)
+	if err != nil {
+		return err
+	}
+	return os.Setenv(searchengine.LibEnv, lib)
 }
 
 func step(ctx context.Context, root string, out io.Writer, args []string) error {

