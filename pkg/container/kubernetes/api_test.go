@@ -43,9 +43,9 @@ func newFaultyAPI(t *testing.T) *faultyAPI {
 		pods: map[string]*corev1.Pod{}, watches: map[chan metav1.WatchEvent]bool{},
 		faults: map[string]http.HandlerFunc{}, asked: map[string]int{},
 		objects: map[string]any{
-			"/api/v1/namespaces/kube-system": corev1.Namespace{TypeMeta: typeMeta("v1", "Namespace"), ObjectMeta: metav1.ObjectMeta{UID: "cluster-1"}},
+			"/api/v1/namespaces/kube-system": corev1.Namespace{TypeMeta: typeMeta("Namespace"), ObjectMeta: metav1.ObjectMeta{UID: "cluster-1"}},
 			"/api/v1/nodes/n1": corev1.Node{
-				TypeMeta: typeMeta("v1", "Node"), ObjectMeta: metav1.ObjectMeta{Name: "n1", Labels: map[string]string{"a": "b"}},
+				TypeMeta: typeMeta("Node"), ObjectMeta: metav1.ObjectMeta{Name: "n1", Labels: map[string]string{"a": "b"}},
 				Spec: corev1.NodeSpec{ProviderID: "aws:///eu-1a/i-1"},
 			},
 		},
@@ -56,8 +56,8 @@ func newFaultyAPI(t *testing.T) *faultyAPI {
 	return a
 }
 
-func typeMeta(version, kind string) metav1.TypeMeta {
-	return metav1.TypeMeta{APIVersion: version, Kind: kind}
+func typeMeta(kind string) metav1.TypeMeta {
+	return metav1.TypeMeta{APIVersion: "v1", Kind: kind}
 }
 
 // fail has a question answered by a fault, or again as ever when it is nil. The
@@ -79,7 +79,7 @@ func status(code int, reason metav1.StatusReason) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
-		reply(w, metav1.Status{TypeMeta: typeMeta("v1", "Status"), Status: metav1.StatusFailure, Code: int32(code), Reason: reason, Message: "no"})
+		reply(w, metav1.Status{TypeMeta: typeMeta("Status"), Status: metav1.StatusFailure, Code: int32(code), Reason: reason, Message: "no"})
 	}
 }
 
@@ -112,7 +112,7 @@ func (a *faultyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *faultyAPI) list(w http.ResponseWriter) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	list := corev1.PodList{TypeMeta: typeMeta("v1", "PodList"), ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(a.version)}}
+	list := corev1.PodList{TypeMeta: typeMeta("PodList"), ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(a.version)}}
 	for _, p := range a.pods {
 		list.Items = append(list.Items, *p)
 	}
@@ -158,7 +158,7 @@ func (a *faultyAPI) put(p *corev1.Pod) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.version++
-	p.TypeMeta, p.ResourceVersion = typeMeta("v1", "Pod"), strconv.Itoa(a.version)
+	p.TypeMeta, p.ResourceVersion = typeMeta("Pod"), strconv.Itoa(a.version)
 	kind := "ADDED"
 	if a.pods[p.Name] != nil {
 		kind = "MODIFIED"

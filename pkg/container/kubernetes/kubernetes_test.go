@@ -72,7 +72,7 @@ func TestGoneWithinWatch(t *testing.T) {
 	eventually(t, "watches", func() bool { return api.count("watch") > 0 && s.Stats().Pods == 1 })
 	api.mu.Lock()
 	delete(api.pods, "web") // without a word
-	api.send("ERROR", metav1.Status{TypeMeta: typeMeta("v1", "Status"), Status: metav1.StatusFailure, Code: 410, Reason: metav1.StatusReasonExpired})
+	api.send("ERROR", metav1.Status{TypeMeta: typeMeta("Status"), Status: metav1.StatusFailure, Code: 410, Reason: metav1.StatusReasonExpired})
 	api.mu.Unlock()
 	eventually(t, "listed anew", func() bool { return s.Stats().Pods == 0 })
 	require.EqualValues(t, 1, s.Stats().Failures[Gone])

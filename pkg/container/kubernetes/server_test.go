@@ -89,8 +89,9 @@ const (
 	template = `"selector":{"matchLabels":{"app":"x"}},"template":{"metadata":{"labels":{"app":"x"}},"spec":{"containers":[{"name":"c","image":"i"}]}}`
 )
 
-func (b *bench) pod(node, name, owner string) types.UID {
-	return b.post(podsPath, `{"metadata":{"name":%q,"labels":{"app":"web"},"annotations":{"note":"testing"},"ownerReferences":[%s]},
+func (b *bench) pod(node, name, owner string) {
+	b.Helper()
+	b.post(podsPath, `{"metadata":{"name":%q,"labels":{"app":"web"},"annotations":{"note":"testing"},"ownerReferences":[%s]},
 		"spec":{"nodeName":%q,"automountServiceAccountToken":false,"containers":[{"name":"c","image":"nginx:1"}]}}`, name, owner, node)
 }
 
