@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -151,6 +152,9 @@ func enter() error {
 	return unix.Exec(image, []string{image}, []string{stageEnv + "=" + inside, "GOMAXPROCS=1"})
 }
 
+// opened is a descriptor that is there before all policies but the first.
+var opened = sync.OnceValues(func() (int, error) { return unix.Open(file, unix.O_WRONLY|unix.O_CLOEXEC, 0) })
+
 // act performs a deed once.
 func act(deed string, i int) error {
 	open := func(path string, flags int) error {
@@ -167,6 +171,15 @@ func act(deed string, i int) error {
 		return open(file, unix.O_WRONLY)
 	case "create":
 		return errors.Join(open(another, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL), unix.Unlink(another))
+	case "amend":
+		fd, err := opened()
+		if err != nil {
+			return err
+		}
+		_, err = unix.Pwrite(fd, []byte{0}, 0)
+		return err
+	case "chown":
+		return unix.Chown(file, 0, 0)
 	case "chmod":
 		return unix.Chmod(file, []uint32{0o640, 0o644}[i&1])
 	case "truncate":
