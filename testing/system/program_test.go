@@ -78,7 +78,7 @@ func TestDocumentFaults(t *testing.T) {
 	_, err := p.Documents(t.Context(), action("never"))
 	require.ErrorContains(t, err, "decode document")
 
-	p = script(t, `echo '{"data_stream":{"dataset":"cloud_defend.process"},"proces":{"pid":1}}' >"$5"; while :; do sleep 0.05; done`)
+	p = script(t, `echo '{"data_stream":{"dataset":"cloud_defend.process"},"invented":{"pid":1}}' >"$5"; while :; do sleep 0.05; done`)
 	_, err = p.Documents(t.Context(), action("never"))
 	require.ErrorContains(t, err, "hold document against the integration package")
 }
