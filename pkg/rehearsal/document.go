@@ -117,8 +117,8 @@ func (t texts) first() string {
 type document struct {
 	Timestamp string `json:"@timestamp"`
 	Event     struct {
-		Action   string `json:"action"`
-		Category texts  `json:"category"`
+		Action   texts `json:"action"`
+		Category texts `json:"category"`
 	} `json:"event"`
 	File struct {
 		Path string `json:"path"`
@@ -171,10 +171,18 @@ type document struct {
 	} `json:"cloud_defend"`
 }
 
+// action is what a policy is asked about. Of the steps of a short life it is the exec, whose program the document names.
+func (d *document) action() string {
+	if slices.Contains(d.Event.Action, "exec") {
+		return "exec"
+	}
+	return d.Event.Action.first()
+}
+
 // identity is the same for the documents of one event.
 func (d *document) identity() string {
 	return strings.Join([]string{
-		d.Timestamp, d.Process.EntityID, d.Process.Thread.ID.String(), d.Event.Action, d.CloudDefend.HookPoint.first(),
+		d.Timestamp, d.Process.EntityID, d.Process.Thread.ID.String(), d.action(), d.CloudDefend.HookPoint.first(),
 		d.File.Path, d.File.Ext.Original.Path, d.Process.Executable,
 	}, "\x00")
 }

@@ -213,3 +213,16 @@ func TestLooksLikeDocuments(t *testing.T) {
 	require.False(t, LooksLikeDocuments([]byte("{cases: [{name: a}]}")))
 	require.False(t, LooksLikeDocuments(nil))
 }
+
+// A document of several steps of a short life is about the program that ran.
+func TestReadMergedDocuments(t *testing.T) {
+	text, err := os.ReadFile("../ecs/testdata/merged/want.jsonl")
+	require.NoError(t, err)
+	docs, err := ReadDocuments("merged", strings.NewReader(string(text)))
+	require.NoError(t, err)
+	require.Len(t, docs.Events, 2)
+	for _, e := range docs.Events {
+		require.Equal(t, policy.Exec, e.Readings[0][0].Operation)
+		require.Contains(t, string(text), `"executable":"`+e.Readings[0][0].Path+`"`)
+	}
+}

@@ -21,7 +21,7 @@ func (d *document) operations() (readings [][]policy.Case, skipped string) {
 		return nil, "its file.path is not whole"
 	}
 	create, modify := d.byMode(policy.CreateExecutable, policy.CreateFile), d.byMode(policy.ModifyExecutable, policy.ModifyFile)
-	switch d.Event.Action {
+	switch d.action() {
 	case "creation", "link":
 		return onFile(path, create...), ""
 	case "open":
@@ -87,7 +87,7 @@ func (d *document) rename(path string, ops []policy.Operation) ([][]policy.Case,
 
 func (d *document) processOperations() ([][]policy.Case, string) {
 	c := policy.Case{Type: policy.Process}
-	switch d.Event.Action {
+	switch d.action() {
 	case "fork":
 		c.Operation = policy.Fork
 	case "exec":
