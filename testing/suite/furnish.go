@@ -32,11 +32,11 @@ func furnish(ctx context.Context, bed *vm.Bed, g vm.Guest, packages []Package, t
 		return g, fmt.Errorf("furnish the machines with containers: %w", err)
 	}
 	if slices.ContainsFunc(packages, func(p Package) bool { return p.Containers && p.Name != containersPackage }) {
-		program := filepath.Join(to, "cloud-defend")
-		if err := containers.BuildStatic(ctx, program, "github.com/elastic/cloud-defend/cmd/cloud-defend"); err != nil {
+		built := filepath.Join(to, "cloud-defend")
+		if err := containers.BuildStatic(ctx, built, program); err != nil {
 			return g, err
 		}
-		files[containers.Product] = program
+		files[containers.Product] = built
 	}
 	g.Files, g.Disk = files, disk
 	fmt.Fprintf(out, "made images and a disk with containerd in %s\n", since(start))

@@ -11,15 +11,20 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"time"
 
+	"github.com/elastic/cloud-defend/testing/containers"
 	"github.com/elastic/cloud-defend/testing/debian"
 )
 
 // KernelTests matches the names of the tests that run in machines of their own.
 const KernelTests = "^TestKernel"
+
+// program is what this repository is about.
+const program = "github.com/elastic/cloud-defend/cmd/cloud-defend"
 
 // unitNeeds are the programs that the race detector's build needs beside Go.
 var unitNeeds = []debian.Need{
@@ -34,6 +39,10 @@ func Unit(ctx context.Context, dir string, out io.Writer) (Tally, error) {
 		return Tally{}, err
 	}
 	start := time.Now()
+	fmt.Fprintln(out, "building the program, before several tests do so at once")
+	if err := containers.BuildStatic(ctx, os.DevNull, program); err != nil {
+		return Tally{}, err
+	}
 	fmt.Fprintln(out, "unit tests, with the race detector")
 	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-json", "-skip", KernelTests, "./...")
 	cmd.Dir = dir
