@@ -57,7 +57,7 @@ file:
 `, `
 file:
   selectors:
-    - {name: change, operation: [createFile, deleteFile, modifyFile], targetFilePath: [/tmp/survival/**]}
+    - {name: change, operation: [createFile, deleteFile], targetFilePath: [/tmp/survival/**]}
     - {name: other, operation: [createFile], targetFilePath: [/nowhere/*]}
   responses: [{match: [change], actions: [alert, block]}, {match: [other], actions: [log]}]
 `}
