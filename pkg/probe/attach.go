@@ -85,7 +85,8 @@ func (p *Probe) attach(name string) (*attachment, error) {
 		if l, err := p.link(name, prog); err == nil {
 			return &attachment{prog: prog, link: l}, nil
 		}
-		prog.Close() // before 5.13 a program is attached only once
+		prog.Close()
+		p.attachesOnce = true
 	}
 	prog, err := p.load(name)
 	if err != nil {
@@ -126,8 +127,7 @@ func (p *Probe) link(name string, prog *ebpf.Program) (link.Link, error) {
 }
 
 // rest detaches a program and keeps it loaded: the verifier's work is most of
-// what a swap that needs it again would wait for. Since 5.13 (f3a95075549e) a
-// program can be attached again.
+// what a swap that needs it again would wait for.
 func (p *Probe) rest(name string, a *attachment) {
 	if a.link != nil {
 		_ = a.link.Unpin() // what cannot be unpinned lapses
@@ -266,8 +266,12 @@ func lacksFunction(err error) bool {
 }
 
 // detachUnneeded detaches what the ruleset has no use for. The first hook
-// stays: the self-test repeats on it.
+// stays: the self-test repeats on it. Where a program cannot be attached again,
+// all stay: they find no rule for what they see.
 func (p *Probe) detachUnneeded(rs *ruleset.Ruleset) {
+	if p.attachesOnce {
+		return
+	}
 	for _, h := range hooks[1:] {
 		if a := p.hooks[h.prog]; a != nil && !h.neededBy(rs) {
 			p.rest(prefixes[p.mode]+h.prog, a)

@@ -70,18 +70,21 @@ type Probe struct {
 	opts  Options
 	tests canaries
 
-	mu         sync.Mutex // guards everything below, and the maps' writers
-	hooks      map[string]*attachment
-	lifecycle  map[string]*attachment
-	resting    map[string]*ebpf.Program // loaded and not attached, by program name
-	revision   uint32
-	current    *ebpf.Map // the inner map in force
-	containers map[uint64]bpfContainer
-	users      map[bpfContainerUser]bpfUserNames
-	seats      *seats
-	generation uint32
-	closed     bool
-	last       Stats // as of Close
+	mu        sync.Mutex // guards everything below, and the maps' writers
+	hooks     map[string]*attachment
+	lifecycle map[string]*attachment
+	resting   map[string]*ebpf.Program // loaded and not attached, by program name
+	// attachesOnce: a program that was detached did not let itself be attached
+	// again, as before 5.13 (f3a95075549e).
+	attachesOnce bool
+	revision     uint32
+	current      *ebpf.Map // the inner map in force
+	containers   map[uint64]bpfContainer
+	users        map[bpfContainerUser]bpfUserNames
+	seats        *seats
+	generation   uint32
+	closed       bool
+	last         Stats // as of Close
 
 	pins      *pins
 	unpinned  error     // why nothing survives, or not all

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -91,7 +92,7 @@ func TestKernelStormOfHooks(t *testing.T) {
 	}()
 	_, err = g.p.Swap(few, scope)
 	require.NoError(t, err)
-	require.NotContains(t, g.p.Stats().Hooks, "path_unlink")
+	require.Equal(t, g.p.attachesOnce, slices.Contains(g.p.Stats().Hooks, "path_unlink"))
 	_, err = g.p.Swap(many, scope)
 	require.NoError(t, err)
 	require.Contains(t, g.p.Stats().Hooks, "path_unlink")
@@ -122,9 +123,10 @@ func TestKernelFailedSwapLeavesNothing(t *testing.T) {
 			revision, err := g.p.Swap(few, scopes(map[uint64]Bits{g.cgroup: refusedBits}))
 			require.NoError(t, err)
 			refused("/before", revision)
-			hooks := g.p.Stats().Hooks
+			var hooks []string
 			t.Run("fails", func(t *testing.T) {
 				c.inject(t, g.p)
+				hooks = g.p.Stats().Hooks
 				_, err := g.p.Swap(c.rules, scopes(map[uint64]Bits{g.cgroup: loggedBits}))
 				require.ErrorContains(t, err, c.name)
 			})
@@ -159,6 +161,10 @@ func closeMap(t *testing.T, p *Probe, name string) {
 // failAttaching makes a hook miss that comes after others, until the test is over.
 func failAttaching(t *testing.T, p *Probe) {
 	t.Helper()
+	if a := p.hooks["chmod"]; a != nil {
+		a.close()
+		delete(p.hooks, "chmod")
+	}
 	name := prefixes[p.mode] + "chmod"
 	if loaded := p.resting[name]; loaded != nil {
 		loaded.Close()
@@ -170,25 +176,35 @@ func failAttaching(t *testing.T, p *Probe) {
 	t.Cleanup(func() { *prog = before })
 }
 
-// A hook that is needed again is not loaded again.
+// A hook that comes and goes is loaded once; where a program cannot be attached
+// again, once more.
 func TestKernelProgramsRest(t *testing.T) {
-	kerneltest.Require(t, "5.13", kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith)
 	p := openProbe(t)
+	few, many := hookRules(t, fewHooks), hookRules(t, manyHooks)
 	program := func() ebpf.ProgramID {
+		_, err := p.Swap(few, nil)
+		require.NoError(t, err)
+		_, err = p.Swap(many, nil)
+		require.NoError(t, err)
 		info, err := p.hooks["unlink"].prog.Info()
 		require.NoError(t, err)
 		id, ok := info.ID()
 		require.True(t, ok)
 		return id
 	}
-	few, many := hookRules(t, fewHooks), hookRules(t, manyHooks)
-	_, err := p.Swap(many, nil)
-	require.NoError(t, err)
-	before := program()
-	_, err = p.Swap(few, nil)
-	require.NoError(t, err)
+	program()
+	require.Equal(t, program(), program())
+}
+
+// What can be attached again is detached meanwhile.
+func TestKernelProgramsAreDetached(t *testing.T) {
+	kerneltest.Require(t, "5.13", kerneltest.OnceWith)
+	p := openProbe(t)
+	for _, rules := range []*ruleset.Ruleset{hookRules(t, manyHooks), hookRules(t, fewHooks)} {
+		_, err := p.Swap(rules, nil)
+		require.NoError(t, err)
+	}
 	require.NotContains(t, p.Stats().Hooks, "path_unlink")
-	_, err = p.Swap(many, nil)
-	require.NoError(t, err)
-	require.Equal(t, before, program())
+	require.False(t, p.attachesOnce)
 }
