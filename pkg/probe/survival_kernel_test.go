@@ -171,7 +171,7 @@ func refused(t *testing.T, d time.Duration) {
 // records say so. The next process does not refuse before it has a policy, and
 // delivers what was recorded.
 func TestKernelDeadlineAfterCrash(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	o.Survival.Crash = 8 * time.Second
 	e := startEnforcer(t, o)
@@ -195,7 +195,7 @@ func TestKernelDeadlineAfterCrash(t *testing.T) {
 // SIGTERM and the end of the last input look alike: enforcement goes on for a
 // shorter while.
 func TestKernelDeadlineAfterLeave(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	o.Survival.Stop = 8 * time.Second // of 15 minutes
 	e := startEnforcer(t, o)
@@ -211,7 +211,7 @@ func TestKernelDeadlineAfterLeave(t *testing.T) {
 
 // What is taken over in time goes on without a gap and is not shortened any more.
 func TestKernelLeaveAndAdopt(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	e := startEnforcer(t, o)
 	e.said()
@@ -233,7 +233,7 @@ func TestKernelLeaveAndAdopt(t *testing.T) {
 // Records that find no room while nobody reads are counted, and the next process
 // says so.
 func TestKernelLossIsToldAtAdoption(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	e := startEnforcer(t, o)
 	e.said()
@@ -255,7 +255,7 @@ func TestKernelLossIsToldAtAdoption(t *testing.T) {
 // Another version attaches its own programs before it detaches the old ones, and
 // the old version does the same when it comes back.
 func TestKernelAnotherLayout(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	e := startEnforcer(t, o)
 	e.said()
@@ -284,7 +284,7 @@ func TestKernelAnotherLayout(t *testing.T) {
 // One process enforces on a node. Another says who it is and attaches nothing,
 // and takes over when that one has ended.
 func TestKernelOneEnforcer(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	first := startEnforcer(t, o)
 	first.said()
@@ -307,7 +307,7 @@ func TestKernelOneEnforcer(t *testing.T) {
 
 // Cleanup removes what is left, says what it was, and nothing enforces any more.
 func TestKernelCleanup(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t), Policy: 1}
 	e := startEnforcer(t, o)
 	e.said()
@@ -328,7 +328,7 @@ func TestKernelCleanup(t *testing.T) {
 // Where nothing can be pinned, enforcement goes on all the same and the state
 // says why it ends with the process.
 func TestKernelNothingToPinIn(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	cgroup := newContainer(t)
 	bpfs := filepath.Join(t.TempDir(), "bpf")
 	require.NoError(t, os.Mkdir(bpfs, 0o700))
@@ -369,7 +369,7 @@ func TestKernelNothingToPinIn(t *testing.T) {
 
 // With survival off nothing is left, and what an earlier process left is replaced.
 func TestKernelSurvivalOff(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	e := startEnforcer(t, o)
 	e.said()
@@ -391,7 +391,7 @@ func TestKernelSurvivalOff(t *testing.T) {
 
 // Whoever takes over needs no more rights than whoever loads.
 func TestKernelAdoptionWithFewCapabilities(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t), Few: true}
 	e := startEnforcer(t, o)
 	require.True(t, e.said().Stats.Survives)
@@ -411,7 +411,7 @@ func TestKernelAdoptionWithFewCapabilities(t *testing.T) {
 
 // Pins that cannot be taken over are replaced, as those of another version are.
 func TestKernelBrokenPins(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	type broken struct {
 		gone    string
@@ -450,7 +450,7 @@ func TestKernelBrokenPins(t *testing.T) {
 // Past the deadline, once nobody has read for so long that a ring is full, the
 // programs do nothing at all any more.
 func TestKernelDormant(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	o.Survival.Crash = 2 * time.Second
 	e := startEnforcer(t, o)

@@ -62,7 +62,19 @@ func (m machine) judgeNeed(need string) (verdict, string) {
 	case OnceWithout:
 		return want(m.long || !active, "runs without BPF LSM, and with it where there is time")
 	}
+	if kernel, ok := strings.CutPrefix(need, OnceOn); ok {
+		return m.judgeKernel(kernel)
+	}
 	return m.judgeVersion(need)
+}
+
+// judgeKernel wants this machine to run that kernel of testing/kernels.txt.
+func (m machine) judgeKernel(name string) (verdict, string) {
+	if !slices.Contains(m.pinned, name) {
+		return fail, "is to run once, on Linux " + name + ", which is not in testing/kernels.txt: the test never runs"
+	}
+	here := strings.HasPrefix(m.release, name+".")
+	return want(m.long || here, "runs on Linux "+name+", and on others where there is time")
 }
 
 // booted is the list of security modules that the kernel was told to start.

@@ -28,12 +28,16 @@ const (
 	OnceWithout = "once, lsm!=bpf"
 )
 
+// OnceOn and a version make a need of tests that say the same under every kernel, and take long: they run under that one
+// of testing/kernels.txt, and under all where there is time for the long forms.
+const OnceOn = "once, on "
+
 // Require skips the test unless the kernel has what the test needs beyond root:
 //
 //	"6.1"       this version or a newer one
 //	"lsm=bpf"   BPF LSM is active
 //	"lsm!=bpf"  BPF LSM is not active
-//	OnceWith, OnceWithout
+//	OnceWith, OnceWithout, OnceOn + "6.1"
 //
 // It fails the test where skipping would hide a fault: a need that no pinned kernel meets, one that the kernel was
 // booted to meet and does not, or missing privileges under PrivilegedEnv.

@@ -72,7 +72,7 @@ func (c *cluster) watch(w http.ResponseWriter, r *http.Request) {
 
 // A label of a running pod changes, and with it what the kernel refuses in its containers.
 func TestKernelPodLabel(t *testing.T) {
-	s := onStage(t, kerneltest.OnceWith)
+	s := onStage(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
 	api := &cluster{changes: make(chan string)}
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
