@@ -47,7 +47,7 @@ func (m *managed) inputHealth(now time.Time) unit.Health {
 func counters(s pipeline.Status) map[string]uint64 {
 	all := map[string]uint64{
 		"refused": s.Refused, "lost.alerts": s.Probe.LostAlerts, "lost.events": s.Probe.LostEvents,
-		"lost.blind": s.Probe.Blind, "lost.malformed": s.Probe.Malformed, "missed": s.Probe.Missed, "spared": s.Probe.Spared,
+		"lost.blind": s.Probe.Blind, "lost.malformed": s.Probe.Malformed, "missed": s.Probe.Missed, "overlooked": s.Probe.Overlooked, "spared": s.Probe.Spared,
 	}
 	for action, n := range s.Documented {
 		all["documents."+action] = n

@@ -86,6 +86,9 @@ func summary(s pipeline.Status) {
 	if s.Probe.Missed > 0 {
 		say("%d operations passed unseen while another was being judged: add bpf to the kernel's lsm= list", s.Probe.Missed)
 	}
+	if s.Probe.Overlooked > 0 {
+		say("up to %d forks, execs and ends were not seen, because this kernel interrupts the programs that watch for them", s.Probe.Overlooked)
+	}
 }
 
 func say(format string, args ...any) {

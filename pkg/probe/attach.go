@@ -29,6 +29,10 @@ type hook struct {
 	optional bool
 }
 
+// frequent are hooks that are called at each read, write and mapping on the
+// machine, hardly any of which is a policy's business.
+var frequent = []string{"write", "mmap", "mprotect"}
+
 // hooks lists every place, in the order in which they are attached.
 var hooks = []hook{
 	{id: bpfHookHOOK_FILE_OPEN, prog: "open", function: "file_open"},

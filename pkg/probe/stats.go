@@ -6,6 +6,7 @@ package probe
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -17,9 +18,7 @@ type Stats struct {
 	Mode     Mode
 	Revision uint32
 	// Alerts and Events are the records put into each ring; LostAlerts and
-	// LostEvents those that found no room or no scratch memory. LostEvents has
-	// also the forks and execs, and at most the ends, that the kernel did not
-	// show to their program because another task was preempted inside it.
+	// LostEvents those that found no room or no scratch memory.
 	Alerts, Events         uint64
 	LostAlerts, LostEvents uint64
 	// Refused is the number of operations that were refused.
@@ -33,8 +32,12 @@ type Stats struct {
 	// scratch memory was free to find out what they were.
 	Blind uint64
 	// Missed are operations that the kernel did not show to a hook because
-	// another task was preempted inside it: in fmod_ret mode they passed.
+	// another task was preempted inside it: in fmod_ret mode they passed. Those
+	// of the frequent hooks do not count.
 	Missed uint64
+	// Overlooked are the forks and execs, and at most the ends, that the kernel
+	// did not show to their program because another task was preempted inside it.
+	Overlooked uint64
 	// Runs and RunTime are those of the programs, 0 unless the kernel counts them (sysctl kernel.bpf_stats_enabled).
 	Runs    uint64
 	RunTime time.Duration
@@ -99,10 +102,10 @@ func (p *Probe) stats() Stats {
 			continue
 		}
 		s.Hooks = append(s.Hooks, h.function)
-		s.addRuns(a.prog)
+		s.addRuns(h.prog, a.prog)
 	}
-	for _, prog := range p.resting {
-		s.addRuns(prog)
+	for name, prog := range p.resting {
+		s.addRuns(strings.TrimPrefix(name, prefixes[p.mode]), prog)
 	}
 	missed := map[string]uint64{}
 	for name, a := range p.lifecycle {
@@ -111,23 +114,27 @@ func (p *Probe) stats() Stats {
 			s.Runs, s.RunTime = s.Runs+run.RunCount, s.RunTime+run.Runtime
 		}
 	}
-	s.LostEvents += lifecycleLost(missed)
+	s.Overlooked = overlooked(missed)
 	slices.Sort(s.Hooks)
 	return s
 }
 
 // addRuns adds what the kernel counts of a hook's program.
-func (s *Stats) addRuns(prog *ebpf.Program) {
-	if run, err := prog.Stats(); err == nil {
+func (s *Stats) addRuns(hook string, prog *ebpf.Program) {
+	run, err := prog.Stats()
+	if err != nil {
+		return
+	}
+	s.Runs, s.RunTime = s.Runs+run.RunCount, s.RunTime+run.Runtime
+	if !slices.Contains(frequent, hook) {
 		s.Missed += run.RecursionMisses
-		s.Runs, s.RunTime = s.Runs+run.RunCount, s.RunTime+run.Runtime
 	}
 }
 
-// lifecycleLost says how many lifecycle events no program saw. An end is lost
+// overlooked says how many lifecycle events no program saw. An end is lost
 // only where both of its programs were passed over, which cannot be more often
 // than either was.
-func lifecycleLost(missed map[string]uint64) (lost uint64) {
+func overlooked(missed map[string]uint64) (lost uint64) {
 	for name, n := range missed {
 		if name != bpfProgT_exit && name != bpfProgX_exit {
 			lost += n

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLifecycleLost(t *testing.T) {
+func TestOverlooked(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		missed map[string]uint64
@@ -22,6 +22,6 @@ func TestLifecycleLost(t *testing.T) {
 		{"at most the ends that both missed", map[string]uint64{bpfProgT_exit: 2, bpfProgX_exit: 7}, 2},
 		{"a kernel with one program for ends", map[string]uint64{bpfProgT_exit: 2}, 2},
 	} {
-		require.Equal(t, c.want, lifecycleLost(c.missed), c.name)
+		require.Equal(t, c.want, overlooked(c.missed), c.name)
 	}
 }

@@ -255,7 +255,8 @@ func TestKernelLossIsToldAtAdoption(t *testing.T) {
 // Another version attaches its own programs before it detaches the old ones, and
 // the old version does the same when it comes back.
 func TestKernelAnotherLayout(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
+	kerneltest.RequireLong(t)
+	kerneltest.Require(t, kerneltest.OnceWith)
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	e := startEnforcer(t, o)
 	e.said()
@@ -328,7 +329,8 @@ func TestKernelCleanup(t *testing.T) {
 // Where nothing can be pinned, enforcement goes on all the same and the state
 // says why it ends with the process.
 func TestKernelNothingToPinIn(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
+	kerneltest.RequireLong(t)
+	kerneltest.Require(t, kerneltest.OnceWith)
 	cgroup := newContainer(t)
 	bpfs := filepath.Join(t.TempDir(), "bpf")
 	require.NoError(t, os.Mkdir(bpfs, 0o700))
@@ -369,7 +371,8 @@ func TestKernelNothingToPinIn(t *testing.T) {
 
 // With survival off nothing is left, and what an earlier process left is replaced.
 func TestKernelSurvivalOff(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
+	kerneltest.RequireLong(t)
+	kerneltest.Require(t, kerneltest.OnceWith)
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	e := startEnforcer(t, o)
 	e.said()

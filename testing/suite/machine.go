@@ -58,7 +58,7 @@ func (m Mode) choose(packages []Package) []Package {
 
 // testTimeout lets a test program that hangs say where, before the machine's own timeout ends everything.
 const (
-	testTimeout    = 15 * time.Minute
+	testTimeout    = 20 * time.Minute
 	machineTimeout = 30 * time.Minute
 	longTimeout    = 2 * time.Hour // of both, with kerneltest.LongEnv
 )
