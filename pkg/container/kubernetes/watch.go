@@ -91,14 +91,15 @@ func (n *nodePods) seen(e watch.Event) (watch.Event, bool) {
 	return e, true
 }
 
-// List and Watch are what reflectors called before there were contexts.
+// List and Watch are what reflectors called before there were contexts; the
+// interface still wants them.
 func (n *nodePods) List(options metav1.ListOptions) (runtime.Object, error) {
-	return n.ListWithContext(context.TODO(), options)
+	return n.ListWithContext(context.Background(), options)
 }
 
 // Watch is like List.
 func (n *nodePods) Watch(options metav1.ListOptions) (watch.Interface, error) {
-	return n.WatchWithContext(context.TODO(), options)
+	return n.WatchWithContext(context.Background(), options)
 }
 
 // watched frees its context when it ends.
