@@ -79,20 +79,20 @@ static __always_inline __u64 automaton_below(const struct policy *p, __u32 state
 
 /*
  * Feeds names to the automaton, from s->next down to the leaf, a "/" before
- * each. Returns 1 when no further byte can change the result.
+ * each, in words of eight bytes. Returns 1 when no further byte can change the
+ * result.
  *
- * Two bounded loops cost the verifier their product, so a call reads only
- * STRIDE_NAMES times up to STRIDE_BYTES bytes. What lives from one name to the
- * next is in memory, where the verifier does not follow it.
+ * Names and words are steps of one loop: two loops, one in the other, cost the
+ * verifier their product. What lives from one step to the next is in memory,
+ * where the verifier does not follow it.
  */
-#define STRIDE_NAMES 4
-#define STRIDE_BYTES 64
+#define STRIDE_WORDS 8
 
 __noinline int automaton_stride(__u32 index)
 {
 	volatile struct scratch *s = scratch_at(index);
 	struct policy *p = policy_current();
-	__u32 cell, state, at, len, next;
+	__u32 cell, state, at, left, next;
 	__u64 name, word;
 	bool direct;
 
@@ -102,70 +102,65 @@ __noinline int automaton_stride(__u32 index)
 		s->stale = 1;
 		return 1;
 	}
-	for (__u32 i = 0; i < STRIDE_NAMES; i++) {
+	for (__u32 i = 0; i < STRIDE_WORDS; i++) {
 		next = s->next;
 		if (!next)
 			return 1;
 		name = s->names[(next - 1) & (MAX_COMPONENTS - 1)];
 		at = s->at;
-		if (!at) {
-			cell = automaton_step(p, s->state, '/');
-			s->state = cell_state(cell);
-			if (cell & CELL_SINK)
-				return 1;
-			if (cell & CELL_SKIP) {
-				s->next = next - 1;
-				continue;
-			}
-		}
-		s->left = (name >> 56) - at;
-		if (s->left > STRIDE_BYTES) {
-			s->left = STRIDE_BYTES;
-			s->at = at + STRIDE_BYTES;
-		} else {
-			s->at = 0;
-			s->next = next - 1;
-		}
-		len = s->left;
-		name = (name | NAME_TOP) + at;
-		direct = bpf_rdonly_cast && !(name & 7);
-		if (!direct)
-			bpf_probe_read_kernel((void *)s->name, len & 127, (void *)name);
 		state = s->state;
+		direct = bpf_rdonly_cast && !(name & 7);
+		if (!at) {
+			cell = automaton_step(p, state, '/');
+			state = cell_state(cell);
+			if (cell & (CELL_SINK | CELL_SKIP))
+				goto read;
+			if (!direct)
+				bpf_probe_read_kernel((void *)s->name, name >> 56,
+						      (void *)(name | NAME_TOP));
+		}
+		left = (name >> 56) - at;
+		word = direct ? load_word((name | NAME_TOP) + at) :
+				*(volatile __u64 *)&s->name[at & (MAX_NAME - 7)];
 		cell = 0;
-		for (__u32 j = 0; j < len && j < STRIDE_BYTES; j += 8) {
-			word = direct ? load_word(name + j) : *(volatile __u64 *)&s->name[j];
 #pragma clang loop unroll(full)
-			for (__u32 k = 0; k < 8; k++) {
-				if (j + k >= len)
-					goto read;
-				cell = automaton_step(p, state, word);
-				state = cell_state(cell);
-				if (cell & (CELL_SINK | CELL_SKIP))
-					goto read;
-				word >>= 8;
-			}
+		for (__u32 k = 0; k < 8; k++) {
+			if (k >= left)
+				goto read;
+			cell = automaton_step(p, state, word);
+			state = cell_state(cell);
+			if (cell & (CELL_SINK | CELL_SKIP))
+				goto read;
+			word >>= 8;
+		}
+		if (left > 8) {
+			s->state = state;
+			s->at = at + 8;
+			continue;
 		}
 read:
 		s->state = state;
 		if (cell & CELL_SINK)
 			return 1;
-		if (cell & CELL_SKIP) {
-			s->at = 0;
-			s->next = next - 1;
-		}
+		s->at = 0;
+		s->next = next - 1;
 	}
 	return 0;
 }
 
+#define STRIDES 256
+
 /* Reads on for a while. Returns 1 when no further byte can change the result. */
 __noinline int automaton_strides(__u32 index)
 {
-	for (__u32 i = 0; i < 32; i++)
+	for (__u32 i = 0; i < STRIDES; i++)
 		if (automaton_stride(index))
 			return 1;
 	return 0;
 }
+
+/* What the longest path has, with a step for each eight bytes of its names. */
+#define MAX_STEPS (MAX_COMPONENTS * (MAX_NAME + 1) / 8)
 
 /* What the automata that begin in starts accept of the path that was climbed last, or below it. */
 static __always_inline __u64 automata_path(volatile struct scratch *s, const struct policy *p,
@@ -184,7 +179,7 @@ static __always_inline __u64 automata_path(volatile struct scratch *s, const str
 		if (!s->depth)
 			s->state = cell_state(automaton_step(p, state, '/'));
 		else if (!automaton_stride(index)) /* most paths end here, without another call */
-			for (__u32 i = 0; i < MAX_COMPONENTS * 4 / STRIDE_NAMES / 32; i++)
+			for (__u32 i = 0; i < MAX_STEPS / STRIDE_WORDS / STRIDES; i++)
 				if (automaton_strides(index))
 					break;
 		accepted |= automaton_accept(p, s->state);

@@ -248,7 +248,7 @@ static __always_inline __u64 part_fire(void)
 
 	if (!s || !p)
 		return 1;
-	rules_fire(s, p, &p->tables[RULES_FILE], ~0ULL, ~0ULL);
+	rules_fire(s, p, SLOT, RULES_FILE, ~0ULL, ~0ULL);
 	return s->record.log;
 }
 VARIANT(part_fire, part_fire())

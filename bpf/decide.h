@@ -45,7 +45,7 @@ static __always_inline int judge(__u32 index, __u32 type, __u32 operation, __u32
 	terms.in_scope = s->may;
 	terms.below = below;
 	may = path_match(s, p, &terms, index, may, &must);
-	rules_fire(s, p, t, must & s->who_must, may);
+	rules_fire(s, p, index, type, must & s->who_must, may);
 	return 0;
 }
 
@@ -106,15 +106,6 @@ static __always_inline bool record_fired(const struct scratch *s)
 	return s->record.log | s->record.alert | s->record.block;
 }
 
-/* Whether a blocking response names one of the selectors. */
-static __always_inline bool may_block(const struct ruletable *t, __u64 selectors)
-{
-	for (__u32 r = 0; r < MAX_RESPONSES; r++)
-		if ((t->block >> r & 1) && (t->match[r] & selectors))
-			return true;
-	return false;
-}
-
 /*
  * Judges a request in scratch memory. The policy can change once between the
  * steps, never twice: a swap waits for every program that began before it.
@@ -136,7 +127,7 @@ static __noinline struct scratch *decide_scoped(const struct request *q, __u32 *
 		if (!s) {
 			const struct ruletable *t = &p->tables[q->type & (RULE_TYPES - 1)];
 
-			if (may_block(t, request_selectors(t, q) & scope->must) &&
+			if ((t->blocking & request_selectors(t, q) & scope->must) &&
 			    !deadline_past()) {
 				count(COUNT_BLIND);
 				*index = REFUSE_BLIND;
@@ -198,7 +189,7 @@ struct {
 } denials SEC(".maps");
 
 /* Counts a refusal, by response and in all. */
-static __always_inline void denials_count(__u32 revision, __u32 type, __u64 blocks)
+__noinline int denials_count(__u32 revision, __u32 type, __u64 blocks)
 {
 	__u32 row = ((revision & 1) * RULE_TYPES + type) * MAX_RESPONSES;
 
@@ -213,6 +204,7 @@ static __always_inline void denials_count(__u32 revision, __u32 type, __u64 bloc
 			__sync_fetch_and_add(n, 1);
 	}
 	count(COUNT_REFUSED);
+	return 0;
 }
 
 /* Whether the operation is to be refused; never the component's own, and none past the deadline. */

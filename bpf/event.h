@@ -32,6 +32,7 @@ struct scratch {
 	/* rules.h: the selectors that the container satisfies, certainly and possibly */
 	__u64 must, may;
 	__u64 who_must, who_may; /* and those that the user and the session satisfy */
+	__u64 match, exclude, match_block, exclude_block; /* what a response's selectors meet */
 	__u32 revision;
 	__u32 pad;
 
@@ -39,7 +40,7 @@ struct scratch {
 
 	struct record record;
 	__u8 data[MAX_DATA + MAX_ARGS]; /* follows record: both are output as one */
-	__u8 name[256];
+	__u8 name[MAX_NAME + 1];
 	__u64 names[MAX_COMPONENTS]; /* leaf first; see path.h for the packing */
 };
 

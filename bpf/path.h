@@ -107,7 +107,8 @@ static __always_inline void walk_end(volatile struct scratch *s, struct mount *e
  * verifier walks a loop step by step, but a global function only once, so a
  * path of MAX_COMPONENTS costs it STRIDE steps plus the number of strides.
  */
-#define STRIDE 64
+#define STRIDE 32
+#define FIRST_STRIDE 16 /* most paths end in it, without another call */
 
 /* A dentry's way up, and its own name. */
 struct rung {
@@ -201,7 +202,7 @@ __noinline int path_climb(__u32 index)
 
 	if (!s)
 		return 0;
-	for (__u32 i = 0; i < STRIDE; i++) /* most paths end here, without another call */
+	for (__u32 i = 0; i < FIRST_STRIDE; i++)
 		if (climb_step(s))
 			return 0;
 	for (__u32 i = 0; i < (MAX_COMPONENTS + MAX_MOUNTS) / STRIDE; i++)

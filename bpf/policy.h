@@ -43,6 +43,7 @@ struct ruletable {
 	__u64 match[MAX_RESPONSES];
 	__u64 exclude[MAX_RESPONSES];
 	__u64 log, alert, block;
+	__u64 blocking; /* selectors that a blocking response matches */
 };
 
 /* The selectors that name a user id. */

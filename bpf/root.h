@@ -27,9 +27,13 @@ struct {
 	__type(value, __u64); /* cgroup id of the container */
 } roots SEC(".maps");
 
-/* The mount that the task sees as "/", however deep a chroot it is in. */
-static __always_inline struct mount *task_root_mount(struct task_struct *task)
+/*
+ * The address of the mount that the task at that address sees as "/", however
+ * deep a chroot it is in.
+ */
+__noinline __u64 task_top_mount(__u64 address)
 {
+	struct task_struct *task = (void *)address;
 	struct fs_struct *fs = LOAD(task, fs);
 	struct vfsmount *mnt = LOAD(fs, root.mnt);
 	struct mount *m = mount_of(mnt), *top = m, *above;
@@ -42,7 +46,14 @@ static __always_inline struct mount *task_root_mount(struct task_struct *task)
 			top = above;
 		m = above;
 	}
-	return top;
+	/* copied: a global function may not return what the verifier knows for a pointer */
+	bpf_probe_read_kernel(&address, sizeof(address), &top);
+	return address;
+}
+
+static __always_inline struct mount *task_root_mount(struct task_struct *task)
+{
+	return (void *)task_top_mount((__u64)task);
 }
 
 static __noinline void task_root(struct task_struct *task, struct root_key *key)

@@ -38,6 +38,41 @@ static __always_inline __u64 path_match(volatile struct scratch *s, const struct
 }
 
 /*
+ * Adds to the record what fires of the table that type names. The verifier looks
+ * at this once, with what it works on in memory: the loop has one state for each
+ * step then, instead of one for each way to get here.
+ */
+__noinline int responses_fire(__u32 index, __u32 type)
+{
+	volatile struct scratch *s = scratch_at(index);
+	struct policy *p = policy_current();
+	const struct ruletable *t;
+
+	if (!s)
+		return 0;
+	if (!p || p->revision != s->revision) {
+		s->stale = 1;
+		return 0;
+	}
+	t = &p->tables[type & (RULE_TYPES - 1)];
+	for (__u32 r = 0; r < MAX_RESPONSES; r++) {
+		__u64 hits, fires, refuses, bit = 1ULL << r;
+
+		if (r >= t->responses)
+			break;
+		hits = t->match[r] & s->match;
+		fires = -(is_set(hits) & ~is_set(t->exclude[r] & s->exclude));
+		refuses = -(is_set(t->match[r] & s->match_block) &
+			    ~is_set(t->exclude[r] & s->exclude_block));
+		s->record.selectors |= hits & fires;
+		s->record.log |= t->log & bit & fires;
+		s->record.alert |= t->alert & bit & fires;
+		s->record.block |= t->block & bit & refuses;
+	}
+	return 0;
+}
+
+/*
  * Which responses fire. A bit is certain or possible: must and may of the
  * container, path_must and path_may of everything else. Log and alert take
  * what is possible, to be settled in user space. Block takes what is certain
@@ -47,33 +82,15 @@ static __always_inline __u64 path_match(volatile struct scratch *s, const struct
  * path is the attacker's choice.
  */
 static __always_inline void rules_fire(volatile struct scratch *s, const struct policy *p,
-				       const struct ruletable *t, __u64 path_must, __u64 path_may)
+				       __u32 index, __u32 type, __u64 path_must, __u64 path_may)
 {
-	__u64 match, exclude, match_block, exclude_block, hits, fires;
-	__u64 fired = 0, blocked = 0, selectors = 0;
-
-	match = s->may & path_may;
-	exclude = s->must & path_must;
-	match_block = p->fail_closed ? match : s->must & path_may;
-	exclude_block = p->fail_closed ? exclude : s->may & path_must;
+	s->match = s->may & path_may;
+	s->exclude = s->must & path_must;
+	s->match_block = p->fail_closed ? s->match : s->must & path_may;
+	s->exclude_block = p->fail_closed ? s->exclude : s->may & path_must;
 	s->record.may |= path_may;
-	if (!(match & t->any_match))
-		return;
-	for (__u32 r = 0; r < MAX_RESPONSES; r++) {
-		if (r >= t->responses)
-			break;
-		hits = t->match[r] & match;
-		fires = is_set(hits) & ~is_set(t->exclude[r] & exclude);
-		selectors |= hits & -fires;
-		fired |= fires << r;
-		blocked |=
-			(is_set(t->match[r] & match_block) & ~is_set(t->exclude[r] & exclude_block))
-			<< r;
-	}
-	s->record.selectors |= selectors;
-	s->record.log |= t->log & fired;
-	s->record.alert |= t->alert & fired;
-	s->record.block |= t->block & blocked;
+	if (s->match & p->tables[type & (RULE_TYPES - 1)].any_match)
+		responses_fire(index, type);
 }
 
 #endif

@@ -19,6 +19,7 @@ enum limits {
 	MAX_AUTOMATA = 4, /* for one kind of path */
 	MAX_USERS = 256, /* user ids that a policy names */
 	MAX_COMPONENTS = 2048, /* of one path; a power of two */
+	MAX_NAME = 255, /* bytes of one component */
 	MAX_PATH = 4096, /* bytes of one path in a record */
 	MAX_DATA = 16384, /* where a string of a record may begin */
 	MAX_ARGS = 8192, /* bytes of argv in a record */

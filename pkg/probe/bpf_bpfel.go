@@ -136,6 +136,7 @@ const (
 	bpfLimitsMAX_AUTOMATA   bpfLimits = 4
 	bpfLimitsMAX_USERS      bpfLimits = 256
 	bpfLimitsMAX_COMPONENTS bpfLimits = 2048
+	bpfLimitsMAX_NAME       bpfLimits = 255
 	bpfLimitsMAX_PATH       bpfLimits = 4096
 	bpfLimitsMAX_DATA       bpfLimits = 16384
 	bpfLimitsMAX_ARGS       bpfLimits = 8192
@@ -213,6 +214,7 @@ type bpfPolicy struct {
 		Log               uint64
 		Alert             uint64
 		Block             uint64
+		Blocking          uint64
 	}
 	Users [256]struct {
 		_         structs.HostLayout
@@ -333,35 +335,39 @@ const (
 )
 
 type bpfScratch struct {
-	_          structs.HostLayout
-	Busy       uint32
-	Stale      uint32
-	Namespace  uint64
-	Dentry     uint64
-	Mount      uint64
-	MountRoot  uint64
-	FirstMount uint64
-	TopMount   uint64
-	Depth      uint32
-	Length     uint32
-	PathFlags  uint32
-	Next       uint32
-	At         uint32
-	State      uint32
-	Left       uint32
-	_          [4]byte
-	Must       uint64
-	May        uint64
-	WhoMust    uint64
-	WhoMay     uint64
-	Revision   uint32
-	Pad        uint32
-	Used       uint32
-	_          [4]byte
-	Record     bpfRecord
-	Data       [24576]uint8
-	Name       [256]uint8
-	Names      [2048]uint64
+	_            structs.HostLayout
+	Busy         uint32
+	Stale        uint32
+	Namespace    uint64
+	Dentry       uint64
+	Mount        uint64
+	MountRoot    uint64
+	FirstMount   uint64
+	TopMount     uint64
+	Depth        uint32
+	Length       uint32
+	PathFlags    uint32
+	Next         uint32
+	At           uint32
+	State        uint32
+	Left         uint32
+	_            [4]byte
+	Must         uint64
+	May          uint64
+	WhoMust      uint64
+	WhoMay       uint64
+	Match        uint64
+	Exclude      uint64
+	MatchBlock   uint64
+	ExcludeBlock uint64
+	Revision     uint32
+	Pad          uint32
+	Used         uint32
+	_            [4]byte
+	Record       bpfRecord
+	Data         [24576]uint8
+	Name         [256]uint8
+	Names        [2048]uint64
 }
 
 type bpfSeat struct {

@@ -173,6 +173,7 @@ func Encode(rs *ruleset.Ruleset, revision uint32, memory []byte) {
 		copy(to.Match[:], from.Match)
 		copy(to.Exclude[:], from.Exclude)
 		to.Log, to.Alert, to.Block = from.Log, from.Alert, from.Block
+		to.Blocking = from.Blocking()
 	}
 	users := rs.Tables[policy.Process].Users
 	out.Tables[policy.Process].Users = uint32(len(users))

@@ -113,11 +113,5 @@ func (r *Ruleset) Uses(t policy.Type, op policy.Operation) bool {
 
 // Blocks reports whether an operation can be blocked.
 func (r *Ruleset) Blocks(t policy.Type, op policy.Operation) bool {
-	table := &r.Tables[t]
-	for i, match := range table.Match {
-		if table.Block&(1<<i) != 0 && match&table.Operations[op] != 0 {
-			return true
-		}
-	}
-	return false
+	return r.Tables[t].Blocking()&r.Tables[t].Operations[op] != 0
 }

@@ -47,6 +47,17 @@ type Table struct {
 	Selectors []string
 }
 
+// Blocking returns the selectors that some blocking response matches.
+func (t *Table) Blocking() uint64 {
+	var selectors uint64
+	for i, match := range t.Match {
+		if t.Block&(1<<i) != 0 {
+			selectors |= match
+		}
+	}
+	return selectors
+}
+
 var errTooMany = errors.New("more than 64 selectors or responses")
 
 // fill sets everything but the automata.

@@ -62,6 +62,7 @@ const (
 	benchLimitsMAX_AUTOMATA   benchLimits = 4
 	benchLimitsMAX_USERS      benchLimits = 256
 	benchLimitsMAX_COMPONENTS benchLimits = 2048
+	benchLimitsMAX_NAME       benchLimits = 255
 	benchLimitsMAX_PATH       benchLimits = 4096
 	benchLimitsMAX_DATA       benchLimits = 16384
 	benchLimitsMAX_ARGS       benchLimits = 8192
@@ -118,6 +119,7 @@ type benchPolicy struct {
 		Log               uint64
 		Alert             uint64
 		Block             uint64
+		Blocking          uint64
 	}
 	Users [256]struct {
 		_         structs.HostLayout
@@ -187,32 +189,36 @@ type benchSample struct {
 }
 
 type benchScratch struct {
-	_          structs.HostLayout
-	Busy       uint32
-	Stale      uint32
-	Namespace  uint64
-	Dentry     uint64
-	Mount      uint64
-	MountRoot  uint64
-	FirstMount uint64
-	TopMount   uint64
-	Depth      uint32
-	Length     uint32
-	PathFlags  uint32
-	Next       uint32
-	At         uint32
-	State      uint32
-	Left       uint32
-	_          [4]byte
-	Must       uint64
-	May        uint64
-	WhoMust    uint64
-	WhoMay     uint64
-	Revision   uint32
-	Pad        uint32
-	Used       uint32
-	_          [4]byte
-	Record     struct {
+	_            structs.HostLayout
+	Busy         uint32
+	Stale        uint32
+	Namespace    uint64
+	Dentry       uint64
+	Mount        uint64
+	MountRoot    uint64
+	FirstMount   uint64
+	TopMount     uint64
+	Depth        uint32
+	Length       uint32
+	PathFlags    uint32
+	Next         uint32
+	At           uint32
+	State        uint32
+	Left         uint32
+	_            [4]byte
+	Must         uint64
+	May          uint64
+	WhoMust      uint64
+	WhoMay       uint64
+	Match        uint64
+	Exclude      uint64
+	MatchBlock   uint64
+	ExcludeBlock uint64
+	Revision     uint32
+	Pad          uint32
+	Used         uint32
+	_            [4]byte
+	Record       struct {
 		_           structs.HostLayout
 		Size        uint32
 		Kind        uint8
