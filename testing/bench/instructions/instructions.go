@@ -30,6 +30,10 @@ const File = "testing/bench/instructions.txt"
 // ErrRegression is the error of Compare when something costs more than was kept.
 var ErrRegression = errors.New("evaluation costs more than it did")
 
+// counts is how often a figure is counted that is higher than what was kept. An interrupt can hit every batch that it
+// is made of, which only ever adds to it.
+const counts = 3
+
 // Compare counts and holds the result to what is kept in the tree at root.
 func Compare(ctx context.Context, root string, out io.Writer) error {
 	kept, err := os.ReadFile(filepath.Join(root, File))
@@ -43,6 +47,14 @@ func Compare(ctx context.Context, root string, out io.Writer) error {
 	is, err := measure(ctx, root, out)
 	if err != nil {
 		return err
+	}
+	for again := 1; again < counts && compare(was, is, io.Discard) != nil; again++ {
+		fmt.Fprintln(out, "some cost more than they did: counting again, and the lower figures count")
+		more, err := measure(ctx, root, out)
+		if err != nil {
+			return err
+		}
+		is.lower(more)
 	}
 	return compare(was, is, out)
 }

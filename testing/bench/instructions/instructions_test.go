@@ -82,3 +82,14 @@ func TestKeptFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, kept.String(), string(text))
 }
+
+func TestTableTakesTheLower(t *testing.T) {
+	is, err := newTable("open\ta\t80\nopen\tb\t90\n")
+	require.NoError(t, err)
+	other, err := newTable("open\ta\t85\nopen\tb\t70\nexit\ta\t5\n")
+	require.NoError(t, err)
+	is.lower(other)
+	want, err := newTable("open\ta\t80\nopen\tb\t70\nexit\ta\t5\n")
+	require.NoError(t, err)
+	require.Equal(t, want, is)
+}

@@ -164,6 +164,17 @@ func compare(was, is *table, out io.Writer) error {
 	return nil
 }
 
+// lower takes the figures of another count that are lower.
+func (t *table) lower(other *table) {
+	for at, figure := range other.figures {
+		if before, ok := t.figures[at]; !ok {
+			t.add(at[0], at[1], figure)
+		} else {
+			t.figures[at] = min(before, figure)
+		}
+	}
+}
+
 // keys are those of the figures, in the order of rows and policies.
 func (t *table) keys() [][2]string {
 	var keys [][2]string
