@@ -37,11 +37,11 @@ static __always_inline int cgroup_report(struct cgroup *cgrp, const char *path, 
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(t_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 {
-	return cgroup_report(cgrp, path, KIND_CGROUP_NEW);
+	return HELD(cgroup_report(cgrp, path, KIND_CGROUP_NEW));
 }
 
 SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(t_cgroup_rmdir, struct cgroup *cgrp, const char *path)
 {
-	return cgroup_report(cgrp, path, KIND_CGROUP_GONE);
+	return HELD(cgroup_report(cgrp, path, KIND_CGROUP_GONE));
 }

@@ -107,8 +107,30 @@ static __always_inline bool record_fired(const struct scratch *s)
 }
 
 /*
- * Judges a request in scratch memory. The policy can change once between the
- * steps, never twice: a swap waits for every program that began before it.
+ * Whether any rule is about the request, in its container, whose scope it finds.
+ * Most operations are of no interest and cost no more than this.
+ */
+static __always_inline bool decide_wanted(const struct request *q, struct scope *scope)
+{
+	struct policy *p = policy_current();
+	__u64 selectors;
+
+	if (!p || dormant)
+		return false;
+	selectors = request_selectors(&p->tables[q->type & (RULE_TYPES - 1)], q);
+	if (!selectors)
+		return false;
+	scope_resolve(p, q->type, scope);
+	return scope->state != SCOPE_HOST && (selectors & scope->may);
+}
+
+/*
+ * What a request comes to: scratch memory with the verdict where something
+ * fired, else NULL. With NULL, *index is REFUSE_BLIND if no scratch memory was
+ * to be had and a response could refuse the operation, whose path nobody knows:
+ * who fills the memory is the attacker's choice. The policy can change once
+ * between the steps, never twice: a swap waits for every program that began
+ * before it.
  */
 static __noinline struct scratch *decide_scoped(const struct request *q, __u32 *index,
 						struct scope *scope)
@@ -153,31 +175,6 @@ static __noinline struct scratch *decide_scoped(const struct request *q, __u32 *
 		scratch_release(s);
 	}
 	return 0;
-}
-
-/*
- * What a request comes to: scratch memory with the verdict where something
- * fired, else NULL. With NULL, *index is REFUSE_BLIND if no scratch memory was
- * to be had and a response could refuse the operation, whose path nobody knows:
- * who fills the memory is the attacker's choice. What most operations need, to
- * be of no interest, is inline.
- */
-static __always_inline struct scratch *decide(const struct request *q, __u32 *index)
-{
-	struct policy *p = policy_current();
-	struct scope scope;
-	__u64 selectors;
-
-	*index = 0;
-	if (!p || dormant)
-		return 0;
-	selectors = request_selectors(&p->tables[q->type & (RULE_TYPES - 1)], q);
-	if (!selectors)
-		return 0;
-	scope_resolve(p, q->type, &scope);
-	if (scope.state == SCOPE_HOST || !(selectors & scope.may))
-		return 0;
-	return decide_scoped(q, index, &scope);
 }
 
 /* What was refused, by [revision & 1][type][response]. */

@@ -53,13 +53,18 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 
 static __always_inline int file_decide(const struct request *q, __u32 flags)
 {
+	struct scope scope;
 	struct scratch *s;
-	__u32 index;
+	__u32 index = 0;
+	int ret;
 
-	s = decide(q, &index);
-	if (!s)
-		return answer(index == REFUSE_BLIND);
-	return file_report(s, index, q, flags);
+	if (!decide_wanted(q, &scope))
+		return 0;
+	processor_hold();
+	s = decide_scoped(q, &index, &scope);
+	ret = s ? file_report(s, index, q, flags) : answer(index == REFUSE_BLIND);
+	processor_release();
+	return ret;
 }
 
 /*

@@ -11,6 +11,7 @@
 #include "types.h"
 #include "policy.h"
 #include "compat.h"
+#include "processor.h"
 #include "deadline.h"
 #include "event.h"
 #include "path.h"

@@ -6,21 +6,6 @@
  * adds verdicts to those of containers. Threads are not processes here.
  */
 
-/*
- * The fork or exec of a container's process, judged by its image. Sets *s where
- * something fired; else the return value is the verdict.
- */
-static __always_inline int process_decide(struct request *q, struct file *image, __u32 *index,
-					  struct scratch **s)
-{
-	if (!image)
-		return 0;
-	q->mnt = BPF_CORE_READ(image, f_path.mnt);
-	q->dentry = BPF_CORE_READ(image, f_path.dentry);
-	*s = decide(q, index);
-	return answer(!*s && *index == REFUSE_BLIND);
-}
-
 /* argv that an execve was called with, of a task that has not changed image. */
 static __always_inline void string_argv(struct scratch *s, const char *const *argv)
 {
@@ -80,6 +65,27 @@ static __noinline int process_refuse(struct scratch *s, __u32 index, const struc
 	return -EPERM;
 }
 
+/* The fork or exec of a container's process, judged by its image. */
+static __always_inline int process_decide(struct request *q, struct file *image, bool exec)
+{
+	struct scope scope;
+	struct scratch *s;
+	__u32 index = 0;
+	int ret;
+
+	if (!image)
+		return 0;
+	q->mnt = BPF_CORE_READ(image, f_path.mnt);
+	q->dentry = BPF_CORE_READ(image, f_path.dentry);
+	if (!decide_wanted(q, &scope))
+		return 0;
+	processor_hold();
+	s = decide_scoped(q, &index, &scope);
+	ret = s ? process_refuse(s, index, q, exec) : answer(index == REFUSE_BLIND);
+	processor_release();
+	return ret;
+}
+
 /*
  * task_alloc: the parent's side of clone(2), before the child runs. The child
  * has no name yet, so the record's task is the parent.
@@ -95,10 +101,7 @@ static __always_inline int on_fork(struct task_struct *child, unsigned long flag
 		.from_operation = NO_OPERATION,
 		.also = NO_OPERATION,
 	};
-	struct scratch *s = 0;
 	struct policy *p;
-	__u32 index;
-	int ret;
 
 	if (flags & CLONE_THREAD)
 		return 0;
@@ -107,8 +110,7 @@ static __always_inline int on_fork(struct task_struct *child, unsigned long flag
 	p = policy_current();
 	if (!p || !p->tables[RULES_PROCESS].block)
 		return 0;
-	ret = process_decide(&q, task_exe(task), &index, &s);
-	return s ? process_refuse(s, index, &q, false) : ret;
+	return process_decide(&q, task_exe(task), false);
 }
 
 /*
@@ -127,18 +129,14 @@ static __always_inline int on_exec(struct linux_binprm *bprm)
 		.also = NO_OPERATION,
 		.mode = inode_mode(BPF_CORE_READ(file, f_inode)),
 	};
-	struct scratch *s = 0;
 	struct policy *p;
-	__u32 index;
-	int ret;
 
 	if (canary_sings(HOOK_BPRM_CHECK))
 		return -EPERM;
 	p = policy_current();
 	if (!p || !p->tables[RULES_PROCESS].block)
 		return 0;
-	ret = process_decide(&q, file, &index, &s);
-	return s ? process_refuse(s, index, &q, true) : ret;
+	return process_decide(&q, file, true);
 }
 
 /* The formatter takes "struct file *file" for a product here. */
@@ -202,8 +200,7 @@ static __always_inline void lifecycle_submit(struct scratch *s)
 	scratch_release(s);
 }
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(t_fork, struct task_struct *parent, struct task_struct *child)
+static __always_inline int fork_report(struct task_struct *child)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct request q = {
@@ -238,6 +235,12 @@ int BPF_PROG(t_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(t_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return HELD(fork_report(child));
+}
+
 /* argv of a fresh image, at the top of its stack. */
 static __always_inline void string_args(struct scratch *s, struct task_struct *task)
 {
@@ -262,12 +265,7 @@ static __always_inline void string_args(struct scratch *s, struct task_struct *t
 	s->used = at + len;
 }
 
-/*
- * sched_process_exec: the new image is in place; scripts appear as their
- * interpreter. Since 3.4 (4ff16c25e2cc).
- */
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(t_exec, struct task_struct *task)
+static __always_inline int exec_report(struct task_struct *task)
 {
 	struct file *exe = task_exe(task);
 	struct request q = {
@@ -304,6 +302,16 @@ int BPF_PROG(t_exec, struct task_struct *task)
 	string_args(s, task);
 	lifecycle_submit(s);
 	return 0;
+}
+
+/*
+ * sched_process_exec: the new image is in place; scripts appear as their
+ * interpreter. Since 3.4 (4ff16c25e2cc).
+ */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(t_exec, struct task_struct *task)
+{
+	return HELD(exec_report(task));
 }
 
 /*
@@ -357,7 +365,7 @@ static __noinline int process_end(struct task_struct *task)
 SEC("fentry/taskstats_exit")
 int BPF_PROG(x_exit, struct task_struct *task, int group_dead)
 {
-	return group_dead ? process_end(task) : 0;
+	return HELD(group_dead ? process_end(task) : 0);
 }
 
 /*
@@ -367,5 +375,5 @@ int BPF_PROG(x_exit, struct task_struct *task, int group_dead)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(t_exit, struct task_struct *task)
 {
-	return BPF_CORE_READ(task, signal, live.counter) ? 0 : process_end(task);
+	return HELD(BPF_CORE_READ(task, signal, live.counter) ? 0 : process_end(task));
 }

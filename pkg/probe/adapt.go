@@ -70,6 +70,9 @@ func (p *Probe) adapt() error {
 	if err := p.spec.Variables[bpfVarSetxattrHasMapping].Set(parameters(kernel, "bpf_lsm_inode_setxattr") > 5); err != nil {
 		return err
 	}
+	if err := p.spec.Variables[bpfVarHoldsProcessor].Set(canHold(p.spec)); err != nil {
+		return err
+	}
 	// 7.1 calls it by another name.
 	if !hasFunction(kernel, "do_filp_open") {
 		p.spec.Programs[bpfProgX_open].AttachTo = "do_file_open"
@@ -116,6 +119,22 @@ func cgroupSubsystem(kernel *btf.Spec, controller string) (int32, error) {
 		}
 	}
 	return 0, fmt.Errorf("find cgroup controller %q in BTF: no such controller", controller)
+}
+
+// canHold reports whether programs can keep their processor to the end, by
+// loading one that does.
+func canHold(spec *ebpf.CollectionSpec) bool {
+	try := &ebpf.CollectionSpec{
+		Programs:  map[string]*ebpf.ProgramSpec{bpfProgTryHold: spec.Programs[bpfProgTryHold].Copy()},
+		Types:     spec.Types,
+		ByteOrder: spec.ByteOrder,
+	}
+	coll, err := ebpf.NewCollection(try)
+	if err != nil {
+		return false
+	}
+	coll.Close()
+	return true
 }
 
 // haveAtomicExchange reports whether the kernel (5.12 and later) has atomic

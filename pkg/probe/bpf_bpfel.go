@@ -455,6 +455,7 @@ const (
 	bpfProgT_exec            = "t_exec"
 	bpfProgT_exit            = "t_exit"
 	bpfProgT_fork            = "t_fork"
+	bpfProgTryHold           = "try_hold"
 	bpfProgX_exit            = "x_exit"
 	bpfProgX_open            = "x_open"
 	bpfVarBtfAction          = "btf_action"
@@ -473,6 +474,7 @@ const (
 	bpfVarDeadline           = "deadline"
 	bpfVarDormant            = "dormant"
 	bpfVarGeneration         = "generation"
+	bpfVarHoldsProcessor     = "holds_processor"
 	bpfVarHostRoot           = "host_root"
 	bpfVarJudgeReads         = "judge_reads"
 	bpfVarLoadsInOrder       = "loads_in_order"
@@ -561,6 +563,7 @@ type bpfProgramSpecs struct {
 	T_exec        *ebpf.ProgramSpec `ebpf:"t_exec"`
 	T_exit        *ebpf.ProgramSpec `ebpf:"t_exit"`
 	T_fork        *ebpf.ProgramSpec `ebpf:"t_fork"`
+	TryHold       *ebpf.ProgramSpec `ebpf:"try_hold"`
 	X_exit        *ebpf.ProgramSpec `ebpf:"x_exit"`
 	X_open        *ebpf.ProgramSpec `ebpf:"x_open"`
 }
@@ -606,6 +609,7 @@ type bpfVariableSpecs struct {
 	Deadline           *ebpf.VariableSpec `ebpf:"deadline"`
 	Dormant            *ebpf.VariableSpec `ebpf:"dormant"`
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
+	HoldsProcessor     *ebpf.VariableSpec `ebpf:"holds_processor"`
 	HostRoot           *ebpf.VariableSpec `ebpf:"host_root"`
 	JudgeReads         *ebpf.VariableSpec `ebpf:"judge_reads"`
 	LoadsInOrder       *ebpf.VariableSpec `ebpf:"loads_in_order"`
@@ -691,6 +695,7 @@ type bpfVariables struct {
 	Deadline           *ebpf.Variable `ebpf:"deadline"`
 	Dormant            *ebpf.Variable `ebpf:"dormant"`
 	Generation         *ebpf.Variable `ebpf:"generation"`
+	HoldsProcessor     *ebpf.Variable `ebpf:"holds_processor"`
 	HostRoot           *ebpf.Variable `ebpf:"host_root"`
 	JudgeReads         *ebpf.Variable `ebpf:"judge_reads"`
 	LoadsInOrder       *ebpf.Variable `ebpf:"loads_in_order"`
@@ -741,6 +746,7 @@ type bpfPrograms struct {
 	T_exec        *ebpf.Program `ebpf:"t_exec"`
 	T_exit        *ebpf.Program `ebpf:"t_exit"`
 	T_fork        *ebpf.Program `ebpf:"t_fork"`
+	TryHold       *ebpf.Program `ebpf:"try_hold"`
 	X_exit        *ebpf.Program `ebpf:"x_exit"`
 	X_open        *ebpf.Program `ebpf:"x_open"`
 }
@@ -785,6 +791,7 @@ func (p *bpfPrograms) Close() error {
 		p.T_exec,
 		p.T_exit,
 		p.T_fork,
+		p.TryHold,
 		p.X_exit,
 		p.X_open,
 	)

@@ -379,6 +379,7 @@ const (
 	benchProgT_exec            = "t_exec"
 	benchProgT_exit            = "t_exit"
 	benchProgT_fork            = "t_fork"
+	benchProgTryHold           = "try_hold"
 	benchProgV_chase           = "v_chase"
 	benchProgV_decide          = "v_decide"
 	benchProgV_empty           = "v_empty"
@@ -420,6 +421,7 @@ const (
 	benchVarDescriptor         = "descriptor"
 	benchVarDormant            = "dormant"
 	benchVarGeneration         = "generation"
+	benchVarHoldsProcessor     = "holds_processor"
 	benchVarHostRoot           = "host_root"
 	benchVarInto               = "into"
 	benchVarJudgeReads         = "judge_reads"
@@ -520,6 +522,7 @@ type benchProgramSpecs struct {
 	T_exec           *ebpf.ProgramSpec `ebpf:"t_exec"`
 	T_exit           *ebpf.ProgramSpec `ebpf:"t_exit"`
 	T_fork           *ebpf.ProgramSpec `ebpf:"t_fork"`
+	TryHold          *ebpf.ProgramSpec `ebpf:"try_hold"`
 	V_chase          *ebpf.ProgramSpec `ebpf:"v_chase"`
 	V_decide         *ebpf.ProgramSpec `ebpf:"v_decide"`
 	V_empty          *ebpf.ProgramSpec `ebpf:"v_empty"`
@@ -592,6 +595,7 @@ type benchVariableSpecs struct {
 	Descriptor         *ebpf.VariableSpec `ebpf:"descriptor"`
 	Dormant            *ebpf.VariableSpec `ebpf:"dormant"`
 	Generation         *ebpf.VariableSpec `ebpf:"generation"`
+	HoldsProcessor     *ebpf.VariableSpec `ebpf:"holds_processor"`
 	HostRoot           *ebpf.VariableSpec `ebpf:"host_root"`
 	Into               *ebpf.VariableSpec `ebpf:"into"`
 	JudgeReads         *ebpf.VariableSpec `ebpf:"judge_reads"`
@@ -700,6 +704,7 @@ type benchVariables struct {
 	Descriptor         *ebpf.Variable `ebpf:"descriptor"`
 	Dormant            *ebpf.Variable `ebpf:"dormant"`
 	Generation         *ebpf.Variable `ebpf:"generation"`
+	HoldsProcessor     *ebpf.Variable `ebpf:"holds_processor"`
 	HostRoot           *ebpf.Variable `ebpf:"host_root"`
 	Into               *ebpf.Variable `ebpf:"into"`
 	JudgeReads         *ebpf.Variable `ebpf:"judge_reads"`
@@ -762,6 +767,7 @@ type benchPrograms struct {
 	T_exec           *ebpf.Program `ebpf:"t_exec"`
 	T_exit           *ebpf.Program `ebpf:"t_exit"`
 	T_fork           *ebpf.Program `ebpf:"t_fork"`
+	TryHold          *ebpf.Program `ebpf:"try_hold"`
 	V_chase          *ebpf.Program `ebpf:"v_chase"`
 	V_decide         *ebpf.Program `ebpf:"v_decide"`
 	V_empty          *ebpf.Program `ebpf:"v_empty"`
@@ -826,6 +832,7 @@ func (p *benchPrograms) Close() error {
 		p.T_exec,
 		p.T_exit,
 		p.T_fork,
+		p.TryHold,
 		p.V_chase,
 		p.V_decide,
 		p.V_empty,
