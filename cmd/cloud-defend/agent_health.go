@@ -90,12 +90,19 @@ func (m *managed) statusReasons(s pipeline.Status, now time.Time) []unit.Reason 
 			Remedy: "mount the host's " + filepath.Dir(survivalDir) + " writable, or switch the setting off",
 		})
 	}
-	if m.lost.is(s.Lost()+s.Probe.Missed, now) {
+	if m.lost.is(s.Lost(), now) {
 		all = append(all, unit.Reason{
 			Weight: unit.Lost,
-			Fault: fmt.Sprintf("%d alerts and %d events found no room, %d operations were refused without a record, %d were not judged",
-				s.Probe.LostAlerts, s.Probe.LostEvents+s.Probe.Malformed, s.Probe.Blind, s.Probe.Missed),
+			Fault: fmt.Sprintf("%d alerts and %d events found no room, %d operations were refused without a record",
+				s.Probe.LostAlerts, s.Probe.LostEvents+s.Probe.Malformed, s.Probe.Blind),
 			Remedy: "give the component more CPU, or log less",
+		})
+	}
+	if m.missed.is(s.Probe.Missed, now) {
+		all = append(all, unit.Reason{
+			Weight: unit.Lost,
+			Fault:  fmt.Sprintf("%d operations were not judged, because this kernel interrupts the programs that judge them", s.Probe.Missed),
+			Remedy: "add bpf to the kernel's lsm= list, which ends that",
 		})
 	}
 	return all
@@ -104,7 +111,7 @@ func (m *managed) statusReasons(s pipeline.Status, now time.Time) []unit.Reason 
 // lossShown is how long a loss degrades the unit. The counters stay.
 const lossShown = 10 * time.Minute
 
-// recent remembers when something was lost last.
+// recent remembers when something was lost, or missed, last.
 type recent struct {
 	total uint64
 	at    time.Time

@@ -60,6 +60,7 @@ type managed struct {
 	rejected []unit.Reason
 	warnings []unit.Reason
 	lost     recent
+	missed   recent
 	notices  notices
 	exposed  exposed
 	brake    *brake
