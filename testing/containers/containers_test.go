@@ -17,7 +17,7 @@ import (
 
 // A pod with two containers of one root file system: each has its own copy, and the actor knows who it is.
 func TestKernelContainers(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWithout)
+	kerneltest.Require(t, kerneltest.OnceWithout, kerneltest.OnceOn+"6.1")
 	r, err := Start(t.Context(), job.DataDir, t.Output())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })

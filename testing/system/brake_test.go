@@ -30,7 +30,7 @@ func ask(t *testing.T, code int, args ...string) string {
 // What is refused passes while the node is disarmed, with an alert that says so, also over a restart of the program, and
 // is refused again when it is armed.
 func TestKernelBrake(t *testing.T) {
-	s := onStage(t, kerneltest.OnceWithout)
+	s := onStage(t, kerneltest.OnceWithout, kerneltest.OnceOn+"6.1")
 	passwd := "append=/etc/passwd"
 	refused := func() {
 		got, err := s.watch(t.Context(), s.web, passwd)

@@ -31,7 +31,7 @@ file:
 
 // A user's name is what the container's own passwd says: the same id has it in one container and not in another.
 func TestKernelUserNames(t *testing.T) {
-	s := onStage(t, kerneltest.OnceWithout)
+	s := onStage(t, kerneltest.OnceWithout, kerneltest.OnceOn+"6.1")
 	s.enforce(t, "file:\n  selectors:\n"+markers+"  responses:\n"+markedBy)
 	pod, err := s.runtime.Pod(t.Context(), "users")
 	require.NoError(t, err)
