@@ -171,7 +171,7 @@ func refused(t *testing.T, d time.Duration) {
 // records say so. The next process does not refuse before it has a policy, and
 // delivers what was recorded.
 func TestKernelDeadlineAfterCrash(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
+	kerneltest.Require(t, kerneltest.OnceWithout, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	o.Survival.Crash = 8 * time.Second
 	e := startEnforcer(t, o)
@@ -233,7 +233,7 @@ func TestKernelLeaveAndAdopt(t *testing.T) {
 // Records that find no room while nobody reads are counted, and the next process
 // says so.
 func TestKernelLossIsToldAtAdoption(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
+	kerneltest.Require(t, kerneltest.OnceWithout, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	e := startEnforcer(t, o)
 	e.said()
@@ -285,7 +285,7 @@ func TestKernelAnotherLayout(t *testing.T) {
 // One process enforces on a node. Another says who it is and attaches nothing,
 // and takes over when that one has ended.
 func TestKernelOneEnforcer(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
+	kerneltest.Require(t, kerneltest.OnceWithout, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	first := startEnforcer(t, o)
 	first.said()
@@ -414,7 +414,7 @@ func TestKernelAdoptionWithFewCapabilities(t *testing.T) {
 
 // Pins that cannot be taken over are replaced, as those of another version are.
 func TestKernelBrokenPins(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
+	kerneltest.Require(t, kerneltest.OnceWithout, kerneltest.OnceOn+"6.1")
 	o := orders{Survival: pinned(t), Cgroup: newContainer(t)}
 	type broken struct {
 		gone    string

@@ -69,7 +69,7 @@ func (s *said) String() string {
 
 // The whole way: the agent's policy, the kernel's refusal, the agent's state.
 func TestKernelManaged(t *testing.T) {
-	kerneltest.Require(t, kerneltest.OnceWith)
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"7.2")
 	c := setUp(t)
 	append := func() string { return c.act("append=/etc/passwd") }
 	require.Empty(t, append(), "before there is a policy")
