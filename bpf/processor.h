@@ -46,6 +46,7 @@ static __always_inline void processor_release(void)
 
 __noinline int try_call(__u32 value)
 {
+	asm volatile("" : "+r"(value)); /* or the compiler would leave out the call */
 	return value;
 }
 
