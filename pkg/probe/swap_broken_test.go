@@ -19,7 +19,7 @@ import (
 )
 
 // stormRounds bounds how often a storm of 20 swaps may find nothing.
-const stormRounds = 10
+const stormRounds = 40
 
 // Each of these swaps leaves out one thing that Swap does, and the storm must
 // find out: what it does not find, it does not prove absent of Swap.
