@@ -64,23 +64,54 @@ __noinline int path_judge_below(__u32 index, __u32 type, __u32 operation, __u32 
 	return judge(index, type, operation, also, true);
 }
 
+static __always_inline __u64 record_fired(const struct scratch *s)
+{
+	return s->record.log | s->record.alert | s->record.block;
+}
+
+static __always_inline void path_judge_as(__u32 index, const struct request *q, __u32 operation,
+					  __u32 also)
+{
+	if (q->below)
+		path_judge_below(index, q->type, operation, also);
+	else
+		path_judge(index, q->type, operation, also);
+}
+
+/* Whether the path that was climbed last led by no mount but one that shows all of its file system. */
+static __always_inline bool is_path_plain(const struct scratch *s)
+{
+	struct mount *top = (void *)s->top_mount;
+	struct dentry *root = LOAD(top, mnt.mnt_root);
+
+	return s->first_mount == s->top_mount && LOAD(root, d_parent) == root;
+}
+
 /*
  * Evaluates one path, aimed at by walk_start, and one or two operations on it.
- * Adds what fires to the record.
+ * Adds what fires to the record. Returns PATH_INSIDE if that did not, but the
+ * path inside the container's root file system.
  */
-static __always_inline void path_evaluate(struct scratch *s, __u32 index, const struct request *q,
+static __always_inline __u8 path_evaluate(struct scratch *s, __u32 index, const struct request *q,
 					  __u32 operation, __u32 also)
 {
+	__u64 fired;
+
 	path_climb(index);
 	if (*(volatile __u32 *)&s->path_flags & PATH_DETACHED)
 		s->path_flags |=
 			q->type == RULES_PROCESS && is_runtime_image((void *)s->first_mount) ?
 				PATH_FOREIGN :
 				PATH_UNRESOLVED;
-	if (q->below)
-		path_judge_below(index, q->type, operation, also);
-	else
-		path_judge(index, q->type, operation, also);
+	path_judge_as(index, q, operation, also);
+	if (is_path_plain(s) || !path_inside(index))
+		return 0;
+	fired = record_fired(s);
+	path_climb(index);
+	if (*(volatile __u32 *)&s->path_flags != PATH_INSIDE)
+		return 0;
+	path_judge_as(index, q, operation, also);
+	return record_fired(s) == fired ? 0 : PATH_INSIDE;
 }
 
 static __always_inline void request_evaluate(struct scratch *s, __u32 index,
@@ -88,22 +119,18 @@ static __always_inline void request_evaluate(struct scratch *s, __u32 index,
 {
 	if (q->operation != NO_OPERATION) {
 		walk_start(s, q->mnt, q->dentry);
-		path_evaluate(s, index, q, q->operation, q->also);
+		s->record.path_flags = path_evaluate(s, index, q, q->operation, q->also);
 	}
 	if (q->from_operation != NO_OPERATION) {
 		__u64 may = s->record.may;
 
 		s->record.may = 0;
 		walk_start(s, q->from_mnt, q->from_dentry);
-		path_evaluate(s, index, q, q->from_operation, request_from_also(q));
+		s->record.from_flags =
+			path_evaluate(s, index, q, q->from_operation, request_from_also(q));
 		s->record.may_from = s->record.may;
 		s->record.may = may;
 	}
-}
-
-static __always_inline bool record_fired(const struct scratch *s)
-{
-	return s->record.log | s->record.alert | s->record.block;
 }
 
 /*

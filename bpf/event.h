@@ -19,6 +19,7 @@ struct scratch {
 
 	/* path.h: where the walk is, and what it passed */
 	__u64 namespace; /* struct mnt_namespace of the acting task */
+	__u64 file; /* the dentry that the walk began at */
 	__u64 dentry, mount, mount_root;
 	__u64 first_mount, top_mount;
 	__u32 depth; /* of names */

@@ -35,11 +35,27 @@ static __always_inline void walk_start(struct scratch *s, struct vfsmount *mnt,
 {
 	struct mount *m = mount_of(mnt);
 
-	s->dentry = (__u64)dentry;
+	s->file = s->dentry = (__u64)dentry;
 	walk_enter_mount(s, m);
 	s->first_mount = s->top_mount = (__u64)m;
 	s->depth = s->length = s->path_flags = 0;
 	s->names[0] = 0; /* what a rule on the name sees of "/" */
+}
+
+/*
+ * Aims the next path_climb at the same file again, up to the root of its file
+ * system: the path that it has wherever all of that is mounted as "/".
+ */
+static __always_inline void walk_inside(struct scratch *s)
+{
+	struct mount *first = (void *)s->first_mount;
+	struct super_block *sb = LOAD(first, mnt.mnt_sb);
+
+	s->dentry = s->file;
+	s->mount_root = (__u64)LOAD(sb, s_root);
+	s->depth = s->length = 0;
+	s->path_flags = PATH_INSIDE;
+	s->names[0] = 0;
 }
 
 /* Mounts that a runtime makes for the system, not a user for his data. */
@@ -141,6 +157,8 @@ static __always_inline int climb_step(volatile struct scratch *s)
 	__u32 depth, len;
 
 	if ((__u64)dentry == s->mount_root) {
+		if (s->path_flags & PATH_INSIDE)
+			return 1;
 		m = (void *)s->mount;
 		above = LOAD(m, mnt_parent);
 		if (above == m) {
@@ -192,8 +210,8 @@ __noinline int path_climb_stride(__u32 index)
 }
 
 /*
- * Climbs from where walk_start aimed to the root of the mount namespace and
- * collects the names on the way. Sets depth, length and path_flags. Returns 0;
+ * Climbs from where walk_start aimed to the root of the mount namespace (after
+ * walk_inside: of the file system) and collects the names on the way. Sets depth, length and path_flags. Returns 0;
  * a path that has no root, or more components than fit, is PATH_UNRESOLVED.
  */
 __noinline int path_climb(__u32 index)

@@ -62,13 +62,18 @@ __noinline int path_append(__u32 index)
 	return s->used - start;
 }
 
-/* Climbs and appends a path; its flags go to *flags, its length is returned. */
+/*
+ * Climbs and appends a path, the one that made a rule fire if *flags has
+ * PATH_INSIDE; its flags go to *flags, its length is returned.
+ */
 static __always_inline __u32 string_path(struct scratch *s, __u32 index, struct vfsmount *mnt,
 					 struct dentry *dentry, __u8 *flags)
 {
 	__u32 len;
 
 	walk_start(s, mnt, dentry);
+	if (*flags & PATH_INSIDE)
+		walk_inside(s);
 	path_climb(index);
 	len = path_append(index);
 	*flags = s->path_flags;

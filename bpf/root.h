@@ -85,6 +85,33 @@ static __always_inline bool is_runtime_image(struct mount *m)
 	return is_host_root(&root) || BPF_CORE_READ(m, mnt.mnt_sb, s_dev) != root.device;
 }
 
+/*
+ * Whether the path that was climbed last led by another mount to a file of the
+ * file system that the container's "/" shows: by a bind mount, or after "/" was
+ * moved. If so, aims the next path_climb at the path that the file has there.
+ * Who may mount could get round every rule otherwise.
+ */
+__noinline int path_inside(__u32 index)
+{
+	struct scratch *s = scratch_at(index);
+	struct super_block *sb;
+	struct root_key root = {};
+	struct mount *first;
+	__u64 *owner;
+
+	if (!s)
+		return 0;
+	first = (void *)s->first_mount;
+	sb = LOAD(first, mnt.mnt_sb);
+	root.device = LOAD(sb, s_dev);
+	root.inode = LOAD(LOAD(LOAD(sb, s_root), d_inode), i_ino);
+	owner = bpf_map_lookup_elem(&roots, &root);
+	if (!owner || *owner != s->record.scope_cgroup)
+		return 0;
+	walk_inside(s);
+	return 1;
+}
+
 /* Remembers the current task's root as its container's, unless it is another's. */
 static __noinline void scope_learn_root(__u64 container)
 {

@@ -97,6 +97,7 @@ enum path_flag {
 	PATH_FOREIGN = 16,
 	PATH_INTERNAL = 32,
 	PATH_DETACHED = 64, /* on a mount that is in no namespace; path_evaluate weighs it */
+	PATH_INSIDE = 128, /* as the container's root shows it, though another mount led to it */
 };
 
 enum record_flag {

@@ -172,6 +172,7 @@ const (
 	bpfPathFlagPATH_FOREIGN     bpfPathFlag = 16
 	bpfPathFlagPATH_INTERNAL    bpfPathFlag = 32
 	bpfPathFlagPATH_DETACHED    bpfPathFlag = 64
+	bpfPathFlagPATH_INSIDE      bpfPathFlag = 128
 )
 
 type bpfPending struct {
@@ -339,6 +340,7 @@ type bpfScratch struct {
 	Busy         uint32
 	Stale        uint32
 	Namespace    uint64
+	File         uint64
 	Dentry       uint64
 	Mount        uint64
 	MountRoot    uint64

@@ -193,6 +193,7 @@ type benchScratch struct {
 	Busy         uint32
 	Stale        uint32
 	Namespace    uint64
+	File         uint64
 	Dentry       uint64
 	Mount        uint64
 	MountRoot    uint64

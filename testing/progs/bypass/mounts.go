@@ -25,19 +25,19 @@ var mounts = []Technique{
 		}
 		return overwrite(p.file)
 	})},
-	{Name: "bind the folder beside, then write there", As: "modifyFile", Why: needsMount, do: apart(func(p *place) error {
+	{Name: "bind the folder beside, then write there", As: "modifyFile", do: apart(func(p *place) error {
 		if err := beside(p, p.guard); err != nil {
 			return err
 		}
 		return overwrite(p.free + "/beside/file")
 	})},
-	{Name: "bind the root beside, then write there", As: "modifyFile", Why: needsMount, do: apart(func(p *place) error {
+	{Name: "bind the root beside, then write there", As: "modifyFile", do: apart(func(p *place) error {
 		if err := beside(p, "/"); err != nil {
 			return err
 		}
 		return overwrite(p.free + "/beside" + p.file)
 	})},
-	{Name: "pivot_root into the folder, then write", As: "modifyFile", Why: needsMount, do: apart(func(p *place) error {
+	{Name: "pivot_root into the folder, then write", As: "modifyFile", do: apart(func(p *place) error {
 		if err := beside(p, p.guard); err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ var mounts = []Technique{
 		}
 		return overwrite("/file")
 	})},
-	{Name: "open_tree: write in a mount that is nowhere", As: "modifyFile", Why: needsMount, do: func(p *place) error {
+	{Name: "open_tree: write in a mount that is nowhere", As: "modifyFile", do: func(p *place) error {
 		fd, err := unix.OpenTree(unix.AT_FDCWD, p.guard, unix.OPEN_TREE_CLONE)
 		if err != nil {
 			return err
@@ -57,7 +57,7 @@ var mounts = []Technique{
 		defer unix.Close(fd)
 		return overwriteAt(fd, "file", unix.OpenHow{Flags: unix.O_WRONLY})
 	}},
-	{Name: "mount --move a bound folder, then write there", As: "modifyFile", Why: needsMount, do: apart(func(p *place) error {
+	{Name: "mount --move a bound folder, then write there", As: "modifyFile", do: apart(func(p *place) error {
 		if err := beside(p, p.guard); err != nil {
 			return err
 		}

@@ -13,8 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const needsMount = "needs CAP_SYS_ADMIN: the path from the root of the mount namespace is another one"
-
 // paths reach the file by another name than its own, or by a name that is hard to read.
 var paths = []Technique{
 	{Name: "open for writing", As: "modifyFile", do: func(p *place) error { return overwrite(p.file) }},

@@ -78,7 +78,7 @@ var programs = []Technique{
 		}
 		return p.run(p.free + "/alias")
 	}},
-	{Name: "bind the program beside, then execve there", As: "exec", Why: needsMount, do: apart(func(p *place) error {
+	{Name: "bind the program beside, then execve there", As: "exec", do: apart(func(p *place) error {
 		if err := beside(p, p.guard); err != nil {
 			return err
 		}
