@@ -141,9 +141,15 @@ func mendClock() error {
 // lucky than a user may be.
 func stretchTurns() error {
 	const scheduler = "/sys/kernel/debug/sched/"
+	if runtime.NumCPU() > 1 {
+		return nil // processors that race with each other are to race
+	}
 	preempts, err := os.ReadFile(scheduler + "preempt")
-	if err != nil || !bytes.Contains(preempts, []byte("(lazy)")) || runtime.NumCPU() > 1 {
-		return nil // before 5.13 the file is not there; processors that race are to race
+	if errors.Is(err, os.ErrNotExist) { // before 5.13
+		return nil
+	}
+	if err != nil || !bytes.Contains(preempts, []byte("(lazy)")) {
+		return err
 	}
 	return errors.Join(
 		os.WriteFile(scheduler+"base_slice_ns", []byte("90000000"), 0),
