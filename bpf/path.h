@@ -210,9 +210,10 @@ __noinline int path_climb_stride(__u32 index)
 }
 
 /*
- * Climbs from where walk_start aimed to the root of the mount namespace (after
- * walk_inside: of the file system) and collects the names on the way. Sets depth, length and path_flags. Returns 0;
- * a path that has no root, or more components than fit, is PATH_UNRESOLVED.
+ * Climbs from where walk_start aimed to the root of the mount namespace, or
+ * after walk_inside to that of the file system, and collects the names on the
+ * way. Sets depth, length and path_flags. Returns 0; a path that has no root, or
+ * more components than fit, is PATH_UNRESOLVED.
  */
 __noinline int path_climb(__u32 index)
 {

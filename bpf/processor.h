@@ -35,13 +35,13 @@ static __always_inline void processor_release(void)
 }
 
 /* The value of an expression, with the processor held for as long as it takes. */
-#define HELD(expression)                           \
-	({                                         \
-		typeof(expression) held_;          \
-		processor_hold();                  \
-		held_ = (expression);              \
-		processor_release();               \
-		held_;                             \
+#define HELD(expression)                  \
+	({                                \
+		typeof(expression) held_; \
+		processor_hold();         \
+		held_ = (expression);     \
+		processor_release();      \
+		held_;                    \
 	})
 
 __noinline int try_call(__u32 value)
