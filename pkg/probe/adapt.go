@@ -70,7 +70,7 @@ func (p *Probe) adapt() error {
 	if err := p.spec.Variables[bpfVarSetxattrHasMapping].Set(parameters(kernel, "bpf_lsm_inode_setxattr") > 5); err != nil {
 		return err
 	}
-	if err := p.spec.Variables[bpfVarHoldsProcessor].Set(canHold(p.spec)); err != nil {
+	if err := p.spec.Variables[bpfVarHoldsProcessor].Set(!p.opts.letsGo && canHold(p.spec)); err != nil {
 		return err
 	}
 	// 7.1 calls it by another name.

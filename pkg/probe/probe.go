@@ -58,6 +58,8 @@ type Options struct {
 	Only Mode
 	// Survival is about enforcement after the end of the process.
 	Survival Survival
+
+	letsGo bool // tests: programs do not hold their processor
 }
 
 // Probe is a loaded set of programs. Its methods may be called from any
