@@ -26,6 +26,7 @@
 #include "subject.h"
 #include "request.h"
 #include "decide.h"
+#include "refuse.h"
 #include "open.h"
 #include "hook.h"
 
