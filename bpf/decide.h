@@ -204,4 +204,24 @@ static __noinline struct scratch *decide_scoped(const struct request *q, __u32 *
 	return 0;
 }
 
+/* Sends the record of a request that fired. Returns what the hook returns. */
+typedef int report(struct scratch *s, __u32 index, const struct request *q, __u32 detail);
+
+/* Judges a request, and has reported what fires. Returns what the hook returns. */
+static __always_inline int decide(const struct request *q, report *by, __u32 detail)
+{
+	struct scope scope;
+	struct scratch *s;
+	__u32 index = 0;
+	int ret;
+
+	if (!decide_wanted(q, &scope))
+		return 0;
+	processor_hold();
+	s = decide_scoped(q, &index, &scope);
+	ret = s ? by(s, index, q, detail) : answer(index == REFUSE_BLIND);
+	processor_release();
+	return ret;
+}
+
 #endif

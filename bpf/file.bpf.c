@@ -10,7 +10,6 @@
 /* Whether some selector in use asks for opens for reading. */
 volatile __u32 judge_reads;
 
-/* Sends the record of a request that fired. Returns what the hook returns. */
 static __noinline int file_report(struct scratch *s, __u32 index, const struct request *q,
 				  __u32 flags)
 {
@@ -53,18 +52,7 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 
 static __always_inline int file_decide(const struct request *q, __u32 flags)
 {
-	struct scope scope;
-	struct scratch *s;
-	__u32 index = 0;
-	int ret;
-
-	if (!decide_wanted(q, &scope))
-		return 0;
-	processor_hold();
-	s = decide_scoped(q, &index, &scope);
-	ret = s ? file_report(s, index, q, flags) : answer(index == REFUSE_BLIND);
-	processor_release();
-	return ret;
+	return decide(q, file_report, flags);
 }
 
 /*

@@ -25,10 +25,10 @@
 #include "task.h"
 #include "subject.h"
 #include "request.h"
+#include "hook.h"
 #include "decide.h"
 #include "refuse.h"
 #include "open.h"
-#include "hook.h"
 
 #include "file.bpf.c"
 #include "attributes.bpf.c"

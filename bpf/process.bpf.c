@@ -34,7 +34,7 @@ static __always_inline void string_argv(struct scratch *s, const char *const *ar
 
 /* Refused forks and execs are reported here; allowed ones by the tracepoints. */
 static __noinline int process_refuse(struct scratch *s, __u32 index, const struct request *q,
-				     bool exec)
+				     __u32 exec)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct file *exe = task_exe(task);
@@ -68,22 +68,11 @@ static __noinline int process_refuse(struct scratch *s, __u32 index, const struc
 /* The fork or exec of a container's process, judged by its image. */
 static __always_inline int process_decide(struct request *q, struct file *image, bool exec)
 {
-	struct scope scope;
-	struct scratch *s;
-	__u32 index = 0;
-	int ret;
-
 	if (!image)
 		return 0;
 	q->mnt = BPF_CORE_READ(image, f_path.mnt);
 	q->dentry = BPF_CORE_READ(image, f_path.dentry);
-	if (!decide_wanted(q, &scope))
-		return 0;
-	processor_hold();
-	s = decide_scoped(q, &index, &scope);
-	ret = s ? process_refuse(s, index, q, exec) : answer(index == REFUSE_BLIND);
-	processor_release();
-	return ret;
+	return decide(q, process_refuse, exec);
 }
 
 /*
