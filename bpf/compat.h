@@ -36,6 +36,17 @@ static __always_inline __u64 load_word(__u64 address)
 		->hash_len;
 }
 
+/* The pointer at an address, as a number: a global function may not return what the verifier knows for a pointer. */
+static __always_inline __u64 load_address(__u64 address)
+{
+	__u64 value = 0;
+
+	if (bpf_rdonly_cast)
+		return load_word(address);
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+	return value;
+}
+
 /*
  * 6.15 (633488947ef6) renamed kernfs_node.parent to __parent, because readers
  * must use RCU. Every program here runs inside an RCU read section.

@@ -35,20 +35,19 @@ __noinline __u64 task_top_mount(__u64 address)
 {
 	struct task_struct *task = (void *)address;
 	struct fs_struct *fs = LOAD(task, fs);
-	struct vfsmount *mnt = LOAD(fs, root.mnt);
-	struct mount *m = mount_of(mnt), *top = m, *above;
+	__u64 mnt = load_address((__u64)fs + bpf_core_field_offset(struct fs_struct, root.mnt));
+	struct mount *m = mount_of((void *)mnt), *top = m, *above;
 
 	for (int i = 0; i < 16; i++) {
-		above = LOAD(m, mnt_parent);
+		above = (void *)load_address((__u64)m +
+					     bpf_core_field_offset(struct mount, mnt_parent));
 		if (above == m)
 			break;
 		if (LOAD(m, mnt_mountpoint) != LOAD(above, mnt.mnt_root))
 			top = above;
 		m = above;
 	}
-	/* copied: a global function may not return what the verifier knows for a pointer */
-	bpf_probe_read_kernel(&address, sizeof(address), &top);
-	return address;
+	return (__u64)top;
 }
 
 static __always_inline struct mount *task_root_mount(struct task_struct *task)
@@ -60,7 +59,8 @@ static __noinline void task_root(struct task_struct *task, struct root_key *key)
 {
 	struct mount *top = task_root_mount(task);
 	struct super_block *sb = LOAD(top, mnt.mnt_sb);
-	struct inode *inode = LOAD(LOAD(top, mnt.mnt_root), d_inode);
+	struct dentry *root = LOAD(top, mnt.mnt_root);
+	struct inode *inode = LOAD(root, d_inode);
 
 	key->device = LOAD(sb, s_dev);
 	key->inode = LOAD(inode, i_ino);
