@@ -64,7 +64,7 @@ static __noinline void task_root(struct task_struct *task, struct root_key *key)
 
 	key->device = LOAD(sb, s_dev);
 	key->inode = LOAD(inode, i_ino);
-	key->pad = 0;
+	key->whole = LOAD(sb, s_root) == root;
 }
 
 static __always_inline bool is_host_root(const struct root_key *key)
@@ -95,7 +95,7 @@ __noinline int path_inside(__u32 index)
 {
 	struct scratch *s = scratch_at(index);
 	struct super_block *sb;
-	struct root_key root = {};
+	struct root_key root = {.whole = 1};
 	struct mount *first;
 	__u64 *owner;
 

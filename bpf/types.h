@@ -33,7 +33,7 @@ enum limits {
 struct root_key {
 	__u64 inode;
 	__u32 device; /* the kernel's dev_t */
-	__u32 pad;
+	__u32 whole; /* it is the root of its file system; of btrfs, all subvolumes' have one number */
 };
 
 enum kind {

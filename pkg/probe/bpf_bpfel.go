@@ -324,7 +324,7 @@ type bpfRootKey struct {
 	_      structs.HostLayout
 	Inode  uint64
 	Device uint32
-	Pad    uint32
+	Whole  uint32
 }
 
 type bpfScopeState uint32

@@ -177,7 +177,7 @@ type benchRootKey struct {
 	_      structs.HostLayout
 	Inode  uint64
 	Device uint32
-	Pad    uint32
+	Whole  uint32
 }
 
 type benchSample struct {
