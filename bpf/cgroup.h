@@ -46,7 +46,6 @@ struct {
 volatile __u32 generation;
 
 struct scope {
-	__u64 task; /* whose it is */
 	__u32 revision; /* of the policy that says so */
 	__u32 state; /* enum scope_state */
 	__u64 cgroup;
@@ -64,6 +63,26 @@ static __always_inline struct cgroup *task_cgroup(struct task_struct *task)
 		return BPF_CORE_READ(css, cgroup);
 	}
 	return LOAD(set, dfl_cgrp);
+}
+
+/*
+ * The node of the current task's cgroup, and its id. From the task as the
+ * verifier knows it (5.11), every step of the way is under RCU (6.4): plain
+ * loads do, where LOAD brings a test of the address with each.
+ */
+static __always_inline struct kernfs_node *own_node(__u64 *id)
+{
+	struct kernfs_node *kn;
+
+	if (cgroup_subsystem < 0 && bpf_core_enum_value_exists(enum bpf_func_id___515,
+							       BPF_FUNC_task_pt_regs___515)) {
+		kn = ((struct task_struct *)bpf_get_current_task_btf())->cgroups->dfl_cgrp->kn;
+		*id = kn->id;
+		return kn;
+	}
+	kn = LOAD(task_cgroup((void *)bpf_get_current_task()), kn);
+	*id = LOAD(kn, id);
+	return kn;
 }
 
 /* The known container that the cgroup is below, and its id; NULL for none. */
@@ -147,7 +166,7 @@ static __always_inline bool scope_look_up(const struct policy *p, __u32 type, st
 static __noinline void scope_find(const struct policy *p, __u32 type, struct kernfs_node *kn,
 				  struct seat *seat, struct scope *scope)
 {
-	struct task_struct *task = (void *)scope->task;
+	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 own = scope->cgroup;
 	struct container *c;
 
@@ -177,14 +196,11 @@ static __noinline void scope_find(const struct policy *p, __u32 type, struct ker
 /* Fills scope for the current task under the policy p. */
 static __always_inline void scope_resolve(const struct policy *p, __u32 type, struct scope *scope)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct cgroup *cgrp = task_cgroup(task);
-	struct kernfs_node *kn = LOAD(cgrp, kn);
-	__u64 own = LOAD(kn, id);
+	__u64 own;
+	struct kernfs_node *kn = own_node(&own);
 	__u32 place = own & (MAX_SEATS - 1);
 	struct seat *seat = bpf_map_lookup_elem(&seats, &place);
 
-	scope->task = (__u64)task;
 	scope->revision = p->revision;
 	scope->must = scope->may = 0;
 	scope->cgroup = own;

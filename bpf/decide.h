@@ -162,7 +162,7 @@ static __always_inline bool decide_wanted(const struct request *q, struct scope 
 static __noinline struct scratch *decide_scoped(const struct request *q, __u32 *index,
 						struct scope *scope)
 {
-	struct task_struct *task = (void *)scope->task;
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct scratch *s;
 	struct policy *p;
 
