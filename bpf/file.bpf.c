@@ -151,7 +151,7 @@ static __always_inline int on_open(struct file *file)
 	fmode_t mode = file->f_mode;
 	unsigned int flags = file->f_flags;
 
-	if (!(mode & FMODE_WRITE) && !(flags & O_CREAT) && !judge_reads)
+	if (!((mode & FMODE_WRITE) | (flags & O_CREAT) | judge_reads))
 		return 0;
 	if (canary_sings(HOOK_FILE_OPEN))
 		return -EPERM;
