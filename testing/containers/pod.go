@@ -63,6 +63,15 @@ func (r *Runtime) Pod(ctx context.Context, name string) (*Pod, error) {
 
 // Run creates and starts a container. Without a command it runs the image's own, which sleeps.
 func (p *Pod) Run(ctx context.Context, name, image string, command ...string) (*Container, error) {
+	return p.run(ctx, name, image, nil, command)
+}
+
+// RunCapable is Run with a capability that containers do not have by default, such as "SYS_ADMIN".
+func (p *Pod) RunCapable(ctx context.Context, name, image, capability string) (*Container, error) {
+	return p.run(ctx, name, image, &cri.Capability{AddCapabilities: []string{capability}}, nil)
+}
+
+func (p *Pod) run(ctx context.Context, name, image string, more *cri.Capability, command []string) (*Container, error) {
 	c := &Container{Name: name, Image: image, pod: p, log: filepath.Join(p.config.GetLogDirectory(), name+".log")}
 	reply, err := p.runtime.cri.CreateContainer(ctx, &cri.CreateContainerRequest{
 		PodSandboxId: p.ID, SandboxConfig: p.config,
@@ -74,6 +83,7 @@ func (p *Pod) Run(ctx context.Context, name, image string, command ...string) (*
 			Mounts:   []*cri.Mount{{HostPath: "/proc", ContainerPath: report.HostProc, Readonly: true}},
 			Linux: &cri.LinuxContainerConfig{SecurityContext: &cri.LinuxContainerSecurityContext{
 				NamespaceOptions: p.config.GetLinux().GetSecurityContext().GetNamespaceOptions(),
+				Capabilities:     more,
 			}},
 		},
 	})

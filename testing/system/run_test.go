@@ -6,6 +6,7 @@ package system
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -60,6 +61,30 @@ func TestKernelFirstOperation(t *testing.T) {
 	require.Equal(t, []string{"change", "denied"}, d.Event.Type)
 	require.Equal(t, "/etc/passwd", d.File.Path)
 	requireActor(t, d, first, by, []string{containers.Actor, "append=/etc/passwd"})
+}
+
+// Who may mount gives a file of the image one more path, on the file system that the runtime made of it. It is judged, and
+// reported, by the path that the image gives it.
+func TestKernelBoundFolder(t *testing.T) {
+	s := onStage(t, kerneltest.OnceWith)
+	s.enforce(t, passwdPolicy)
+	const passwd, group = "append=/tmp/beside/passwd", "append=/tmp/beside/group"
+	for image, c := range map[string]struct {
+		passwd string
+		alerts int
+	}{containers.Web: {"EPERM", 1}, containers.Trusted: {"", 0}} {
+		mounter, err := s.pod.RunCapable(t.Context(), fmt.Sprint("mounter", c.alerts), image, "SYS_ADMIN")
+		require.NoError(t, err)
+		out, err := mounter.Exec(t.Context(), "/bin/sh", "-c", "mkdir -p /tmp/beside && mount -o bind /etc /tmp/beside")
+		require.NoError(t, err)
+		require.Zero(t, out.Code, out.Stderr)
+		got, err := s.watch(t.Context(), mounter, passwd, group)
+		require.NoError(t, err)
+		require.Equal(t, map[string]string{passwd: c.passwd, group: ""}, errnos(got.reports))
+		require.Len(t, got.alerts("/etc/passwd"), c.alerts)
+		require.Len(t, got.documents, c.alerts)
+		require.NoError(t, mounter.Remove(t.Context()))
+	}
 }
 
 // A policy is swapped while containers run, and one with a fault changes nothing.
