@@ -74,8 +74,8 @@ static __always_inline struct kernfs_node *own_node(__u64 *id)
 {
 	struct kernfs_node *kn;
 
-	if (cgroup_subsystem < 0 && bpf_core_enum_value_exists(enum bpf_func_id___515,
-							       BPF_FUNC_task_pt_regs___515)) {
+	if (cgroup_subsystem < 0 &&
+	    bpf_core_enum_value_exists(enum bpf_func_id___515, BPF_FUNC_task_pt_regs___515)) {
 		kn = ((struct task_struct *)bpf_get_current_task_btf())->cgroups->dfl_cgrp->kn;
 		*id = kn->id;
 		return kn;
