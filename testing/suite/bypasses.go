@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	testbed "github.com/elastic/cloud-defend/testing"
 	"github.com/elastic/cloud-defend/testing/debian"
@@ -44,7 +45,11 @@ func Bypasses(ctx context.Context, root string, out io.Writer) (bypass.Table, er
 	if err != nil {
 		return nil, err
 	}
-	table := bypass.Table{}
+	var (
+		machines []part
+		mu       sync.Mutex
+		table    = bypass.Table{}
+	)
 	for _, k := range kernels {
 		kernel, err := bed.Kernel(ctx, k.Name)
 		if errors.Is(err, debian.ErrWithdrawn) {
@@ -56,10 +61,17 @@ func Bypasses(ctx context.Context, root string, out io.Writer) (bypass.Table, er
 		}
 		for mode, modules := range map[string]string{"lsm": vm.WithBPF, "fmod_ret": vm.WithoutBPF} {
 			column := bypass.Column(k.Name + "/" + mode)
-			if table[column], err = tryBypasses(ctx, bed, vm.Guest{Kernel: kernel, Cmdline: "lsm=" + modules}, packages[0], out); err != nil {
-				return nil, fmt.Errorf("%s: %w", column, err)
-			}
+			machines = append(machines, part{name: string(column), run: func(ctx context.Context, out io.Writer) (Tally, error) {
+				verdicts, err := tryBypasses(ctx, bed, vm.Guest{Kernel: kernel, Cmdline: "lsm=" + modules}, packages[0], out)
+				mu.Lock()
+				defer mu.Unlock()
+				table[column] = verdicts
+				return Tally{}, err
+			}})
 		}
+	}
+	if _, err := runParts(ctx, machines, out); err != nil {
+		return nil, err
 	}
 	return table, nil
 }

@@ -5,42 +5,33 @@
 package suite
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"time"
 
 	testbed "github.com/elastic/cloud-defend/testing"
 	"github.com/elastic/cloud-defend/testing/debian"
+	"github.com/elastic/cloud-defend/testing/readme"
 	"github.com/elastic/cloud-defend/testing/vm"
 )
 
-// Gate runs everything that a change must pass: unit tests, the kernel tests on the kernels marked gate, the
-// instructions that evaluation costs, then the commands of the README.
+// Gate runs everything that a change must pass: unit tests, then the kernel tests on the kernels marked gate, and beside
+// them the instructions that evaluation costs and the commands of the README.
 func Gate(ctx context.Context, root string, out io.Writer) (Tally, error) {
 	total, err := Unit(ctx, root, out)
 	if err != nil {
 		return total, err
 	}
-	kernels, err := gate()
+	names, err := gate()
 	if err != nil {
 		return total, err
 	}
-	tally, err := Kernels(ctx, root, "", "", out, kernels...)
-	total.Add(tally)
-	if err != nil {
-		return total, err
-	}
-	tally, err = Instructions(ctx, root, out)
-	total.Add(tally)
-	if err != nil {
-		return total, err
-	}
-	tally, err = Readme(ctx, root, out)
+	tally, err := runKernels(ctx, root, "", "", out, names,
+		part{name: "instructions", run: func(ctx context.Context, out io.Writer) (Tally, error) { return Instructions(ctx, root, out) }},
+		part{name: readme.File, run: func(ctx context.Context, out io.Writer) (Tally, error) { return Readme(ctx, root, out) }})
 	total.Add(tally)
 	return total, err
 }
@@ -59,6 +50,11 @@ func gate() ([]string, error) {
 // Kernels runs the kernel tests that match names, of the packages that match pattern, on each kernel in each mode. Empty
 // names and pattern mean all. A kernel that Debian has withdrawn is printed NOT RUN.
 func Kernels(ctx context.Context, root, names, pattern string, out io.Writer, kernels ...string) (Tally, error) {
+	return runKernels(ctx, root, names, pattern, out, kernels)
+}
+
+// runKernels is Kernels with more to do beside the machines.
+func runKernels(ctx context.Context, root, names, pattern string, out io.Writer, kernels []string, more ...part) (Tally, error) {
 	if names == "" {
 		names = KernelTests
 	}
@@ -83,78 +79,43 @@ func Kernels(ctx context.Context, root, names, pattern string, out io.Writer, ke
 	if err != nil {
 		return Tally{}, err
 	}
-	var total Tally
-	machines := 0
+	var machines []part
 	for _, name := range kernels {
-		kernel, err := bed.Kernel(ctx, name)
+		guest.Kernel, err = bed.Kernel(ctx, name)
 		if errors.Is(err, debian.ErrWithdrawn) {
 			fmt.Fprintf(out, "NOT RUN: Linux %s: %v\n", name, err)
 			continue
 		}
 		if err != nil {
-			return total, err
+			return Tally{}, err
 		}
-		guest.Kernel = kernel
-		tally, n, err := modes(ctx, bed, guest, packages, out)
-		if err != nil {
-			return total, err
-		}
-		total.Add(tally)
-		machines += n
+		machines = append(machines, modes(bed, guest, name, packages)...)
 	}
-	fmt.Fprintf(out, "%d machines ran, in %s\n", machines, since(start))
-	if machines == 0 {
+	total, err := runParts(ctx, append(machines, more...), out)
+	if err != nil {
+		return total, err
+	}
+	fmt.Fprintf(out, "%d machines ran, in %s\n", len(machines), since(start))
+	if len(machines) == 0 {
 		total.fail("no kernel to run on")
 	}
 	return total, nil
 }
 
-// modes runs a machine for each mode that has tests to run, and says how many they were. Machines of one processor run
-// at the same time: an emulated processor keeps one core busy. What the first prints is shown as it comes, that of the
-// others behind it.
-func modes(ctx context.Context, bed *vm.Bed, guest vm.Guest, packages []Package, out io.Writer) (total Tally, machines int, err error) {
-	var rounds [2][]run // by whether the machine takes the whole host
+// modes returns a machine for each mode that has tests to run.
+func modes(bed *vm.Bed, guest vm.Guest, kernel string, packages []Package) []part {
+	var machines []part
 	for _, mode := range Modes {
-		if chosen := mode.choose(packages); len(chosen) > 0 {
-			round := min(mode.CPUs, len(rounds)) - 1
-			rounds[round] = append(rounds[round], run{mode: mode, packages: chosen})
+		chosen := mode.choose(packages)
+		if len(chosen) == 0 {
+			continue
 		}
+		machines = append(machines, part{
+			name: kernel + " " + mode.Name, whole: mode.CPUs > 1,
+			run: func(ctx context.Context, out io.Writer) (Tally, error) {
+				return Machine(ctx, bed, guest, mode, chosen, out)
+			},
+		})
 	}
-	for _, round := range rounds {
-		err = errors.Join(err, atOnce(ctx, bed, guest, round, out))
-		for _, r := range round {
-			total.Add(r.tally)
-		}
-		machines += len(round)
-	}
-	return total, machines, err
-}
-
-// run is a machine's work and its outcome.
-type run struct {
-	mode     Mode
-	packages []Package
-	tally    Tally
-	err      error
-}
-
-func atOnce(ctx context.Context, bed *vm.Bed, guest vm.Guest, runs []run, out io.Writer) error {
-	var (
-		running sync.WaitGroup
-		behind  = make([]bytes.Buffer, len(runs))
-		all     error
-	)
-	for i := range runs {
-		r, to := &runs[i], out
-		if i > 0 {
-			to = &behind[i]
-		}
-		running.Go(func() { r.tally, r.err = Machine(ctx, bed, guest, r.mode, r.packages, to) })
-	}
-	running.Wait()
-	for i := range runs {
-		_, err := behind[i].WriteTo(out)
-		all = errors.Join(all, runs[i].err, err)
-	}
-	return all
+	return machines
 }
