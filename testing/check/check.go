@@ -114,9 +114,18 @@ func program(command []string, silent bool) func(context.Context, string) error 
 		if err != nil {
 			return err
 		}
-		// The linter's cache remembers paths: shared between clones, it finds faults in one that is gone, past
-		// every exclusion by path.
-		cmd.Env = append(os.Environ(), "GOLANGCI_LINT_CACHE="+cache)
+		flags, err := goFlags(ctx, root)
+		if err != nil {
+			return err
+		}
+		cmd.Env = append(
+			os.Environ(),
+			// The linter's cache remembers paths: shared between clones, it finds faults in one that is gone, past
+			// every exclusion by path.
+			"GOLANGCI_LINT_CACHE="+cache,
+			// as what runs in machines is built, so that no library is compiled once more
+			"CGO_ENABLED=0", "GOFLAGS="+flags+" -trimpath",
+		)
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s: %w\n%s%s", strings.Join(command, " "), err, stdout.Bytes(), stderr.Bytes())
 		}
@@ -125,4 +134,15 @@ func program(command []string, silent bool) func(context.Context, string) error 
 		}
 		return nil
 	}
+}
+
+// goFlags is what every go command has for flags anyway.
+func goFlags(ctx context.Context, root string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "GOFLAGS")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOFLAGS: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
