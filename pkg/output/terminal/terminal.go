@@ -86,6 +86,7 @@ func (t *Terminal) line(r *output.Record) {
 	b = appendObject(append(b, "  "...), r)
 	b = appendChain(append(b, "  by "...), &r.Lineage)
 	b = appendContainer(b, r)
+	b = appendSelectors(b, r)
 	if n := ev.Folded.Count; n > 1 {
 		b = fmt.Appendf(b, "  (%d times)", n)
 	}
@@ -180,6 +181,21 @@ func appendChain(b []byte, l *process.Lineage) []byte {
 		b = appendWord(b, p.Name)
 	}
 	return b
+}
+
+// appendSelectors names the policy's selectors that an alert comes from.
+func appendSelectors(b []byte, r *output.Record) []byte {
+	if !r.Match.Alert || len(r.Match.Selectors) == 0 {
+		return b
+	}
+	b = append(b, "  ["...)
+	for i, name := range r.Match.Selectors {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(b, name...)
+	}
+	return append(b, ']')
 }
 
 func appendContainer(b []byte, r *output.Record) []byte {

@@ -63,17 +63,18 @@ func TestLines(t *testing.T) {
 	ended.Kind, ended.Action, ended.ExitCode = event.Exit, event.ActionEnd, 137
 	spared.Decision.Spared = true
 	disarmed.Decision.Disarmed, disarmed.Folded.Count = true, 57
-	alert := ecs.Match{Alert: true, Log: true}
+	alert := ecs.Match{Alert: true, Log: true, Selectors: []string{"newPrograms", "accounts"}}
+	log := ecs.Match{Log: true, Selectors: []string{"allProcesses"}}
 	require.Equal(t, []string{
 		`09:00:00.003  LOG      exec          /bin/sh -c "ls -a"  by sh ← init  in web (nginx:1.25)`,
-		`09:00:00.003  BLOCKED  creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)`,
-		`09:00:00.003  ALERT    rename        "/tmp/a b" → /usr/bin/x  by sh ← init  in abababababab (shop/web-7d5)`,
-		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in an unknown container`,
+		`09:00:00.003  BLOCKED  creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  [newPrograms, accounts]`,
+		`09:00:00.003  ALERT    rename        "/tmp/a b" → /usr/bin/x  by sh ← init  in abababababab (shop/web-7d5)  [newPrograms, accounts]`,
+		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in an unknown container  [newPrograms, accounts]`,
 		`09:00:00.003  LOG      end           /bin/sh -c "ls -a"  exit 137  by sh ← init  on the host`,
-		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  (spared: our own)`,
-		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  (57 times)  (would have been refused: enforcement is off)`,
+		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  [newPrograms, accounts]  (spared: our own)`,
+		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  [newPrograms, accounts]  (57 times)  (would have been refused: enforcement is off)`,
 	}, lines(t, false,
-		output.Record{Event: &exec, Lineage: l, Container: web, Docs: docs},
+		output.Record{Event: &exec, Lineage: l, Container: web, Match: log, Docs: docs},
 		output.Record{Event: &exec, Lineage: l, Container: web},
 		output.Record{Event: &refused, Lineage: l, Container: web, Match: alert, Docs: docs},
 		output.Record{Event: &renamed, Lineage: l, Container: pod, Match: alert, Docs: docs},
