@@ -108,7 +108,7 @@ func TestManagedBrake(t *testing.T) {
 	is, would := s.kernel.blocks()
 	require.False(t, is, "the verb returns when it is so")
 	require.True(t, would)
-	s.await(input, proto.State_DEGRADED, "Revision 1 is in force (1 selectors, 1 responses, 1 of them block) by BPF LSM. "+
+	s.await(input, proto.State_DEGRADED, "Revision 1 is in force (1 selector, 1 response, 1 of them block) by BPF LSM. "+
 		"Nothing is refused until ", ": disarmed by ", ", a rollout fails; say cloud-defend arm on the node to end it")
 
 	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 2, good, nil)})

@@ -74,7 +74,7 @@ func TestManagedPolicies(t *testing.T) {
 		input:   wanted(t, "in", 1, good, nil),
 		sending: outputOf(t, map[string]any{"type": "elasticsearch", "hosts": []any{"http://127.0.0.1:1"}}),
 	})
-	inForce := "Revision 1 is in force (1 selectors, 1 responses, 1 of them block) by BPF LSM"
+	inForce := "Revision 1 is in force (1 selector, 1 response, 1 of them block) by BPF LSM"
 	s.await(input, proto.State_HEALTHY, inForce, "The process stream is disabled: 0 documents were not sent")
 	s.await(sending, proto.State_HEALTHY, "Sending to elasticsearch")
 

@@ -58,7 +58,14 @@ func contents(rs *ruleset.Ruleset) string {
 			blocking++
 		}
 	}
-	return fmt.Sprintf("%d selectors, %d responses, %d of them block", selectors, responses, blocking)
+	return fmt.Sprintf("%s, %s, %d of them block", many(selectors, "selector"), many(responses, "response"), blocking)
+}
+
+func many(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func modeText(s probe.Stats) string {

@@ -79,7 +79,7 @@ func TestKernelManaged(t *testing.T) {
 		input:  c.input(1, policy("/etc/passwd")),
 		output: c.output(),
 	})
-	c.await(proto.State_HEALTHY, "Revision 1 is in force (1 selectors, 1 responses, 1 of them block)")
+	c.await(proto.State_HEALTHY, "Revision 1 is in force (1 selector, 1 response, 1 of them block)")
 	require.Equal(t, "EPERM", append())
 	require.Empty(t, c.act("append=/etc/group"), "another file")
 
