@@ -175,7 +175,7 @@ func (t Trial) verdict(checks []Check) Verdict {
 	if t.Ability == Observe {
 		return Verdict{Ability: Observe, Text: "can only observe: " + reason}
 	}
-	return Verdict{Ability: Neither, Text: "can do neither: " + reason}
+	return Verdict{Ability: Neither, Text: "can neither block nor observe: " + reason}
 }
 
 // host reads the files of proc and sys.

@@ -96,6 +96,9 @@ func (c capabilities) check() Check {
 		check.State = Missing
 	}
 	check.Remedy = "run as root, and grant " + strings.Join(lack, ", ") + " (capabilities.add in a pod, --cap-add in Docker)"
+	if len(lack) == 1 && lack[0] == "SYS_RESOURCE" {
+		check.Remedy = "none needed since Linux 5.11; before, grant SYS_RESOURCE (capabilities.add in a pod, --cap-add in Docker)"
+	}
 	return check
 }
 

@@ -54,7 +54,7 @@ func runtimeCheck(ctx context.Context, sockets []string) Check {
 	switch {
 	case errors.Is(err, container.ErrNoSocket):
 		c.State, c.Found = Note, "no socket found: containers are known by id only"
-		c.Remedy = "start it, mount its socket, or name it with --cri-socket"
+		c.Remedy = "start it, or mount its socket where runtimes usually listen (--cri-socket only tells this check of another place)"
 	case err != nil:
 		c.State, c.Found = Missing, err.Error()
 		c.Remedy = "run as root, and look at the runtime's own log"

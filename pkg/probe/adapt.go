@@ -35,8 +35,8 @@ func unsupported(feature string, err error) error {
 	case errors.Is(err, unix.EPERM) && os.Geteuid() != 0:
 		u.Remedy = "run as root, or grant CAP_BPF and CAP_PERFMON"
 	case errors.Is(err, unix.EPERM):
-		u.Remedy = "the kernel refuses BPF: look for lockdown=confidentiality, " +
-			"a seccomp profile, or missing CAP_BPF and CAP_PERFMON"
+		u.Remedy = "look for lockdown=confidentiality, a seccomp profile, or missing CAP_BPF and CAP_PERFMON; " +
+			"where all is in order, this kernel or the hypervisor below it does not allow them: use another"
 	case errors.Is(err, os.ErrNotExist):
 		u.Remedy = "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"
 	}
