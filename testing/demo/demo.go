@@ -111,7 +111,7 @@ func (p *props) play(ctx context.Context) error {
 	}
 	defer documents.Close()
 	if why := unfit(ctx, p.program()); why != "" {
-		fmt.Fprintf(p.out, "this machine is not the stage: %s\n", why)
+		fmt.Fprintf(p.out, "this kernel cannot enforce, so a virtual machine is the stage: %s\n", why)
 		return p.playInMachine(ctx, documents)
 	}
 	fmt.Fprintln(p.out, "this machine's kernel can enforce: the scene is played on it")

@@ -53,7 +53,7 @@ func play(ctx context.Context, program, folder, documents string, out io.Writer)
 
 func (s *stage) setUp(ctx context.Context, program, folder, documents string) error {
 	start := time.Now()
-	s.act("A real containerd starts two containers of one image: web and trusted")
+	s.act("A real containerd starts two containers, web and trusted, each of an image of its own")
 	var err error
 	if s.runtime, err = containers.Start(ctx, folder, io.Discard); err != nil {
 		return err
