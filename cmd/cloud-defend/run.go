@@ -45,6 +45,11 @@ func newRun() *cobra.Command {
 		Short: "Enforce a policy file on this host and print what happens",
 		Long: `Enforce a policy file on this host until interrupted.
 
+Ctrl-C ends enforcement at once. After SIGTERM, as from kill or systemd, the
+kernel goes on refusing for 2 minutes, after a crash for 15, so that a restart
+leaves no gap; cloud-defend cleanup ends that, and --survival=false prevents it.
+"cloud-defend disarm" stops refusing while all goes on running.
+
 Events go to --output: on a terminal one readable line each, otherwise ECS
 documents as NDJSON. Progress and state go to standard error. The policy is
 read again when the file changes and on SIGHUP; a policy with faults leaves the
