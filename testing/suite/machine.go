@@ -61,6 +61,7 @@ const (
 	testTimeout    = 20 * time.Minute
 	machineTimeout = 30 * time.Minute
 	longTimeout    = 2 * time.Hour // of both, with kerneltest.LongEnv
+	longMemoryMB   = 4096          // a long storm keeps all that it did until it judges
 )
 
 // Machine runs the kernel tests of all packages in one machine and prints a line for each test. Guest has the kernel
@@ -74,7 +75,7 @@ func Machine(ctx context.Context, bed *vm.Bed, g vm.Guest, mode Mode, packages [
 	g.Cmdline = strings.TrimSpace(g.Cmdline + " lsm=" + mode.Modules)
 	g.Timeout, g.CPUs = machineTimeout, mode.CPUs
 	if kerneltest.Long() {
-		g.Timeout = longTimeout
+		g.Timeout, g.MemoryMB = longTimeout, longMemoryMB
 	}
 	g, converters := load(ctx, g, packages, r, out)
 	result, fault := bed.Run(ctx, g)
