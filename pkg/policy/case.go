@@ -246,7 +246,7 @@ func (p *caseParser) path(v value) string {
 	odd := func(c string) bool { return c == "" || c == "." || c == ".." }
 	if s != "/" && (components[0] != "" || slices.ContainsFunc(components[1:], odd)) || strings.ContainsRune(s, 0) {
 		p.fault(v.node, v.key, quote(s)+" is not the path of a file",
-			`write an absolute path without ".", ".." and a slash at its end, as in /usr/bin/sh`)
+			`write an absolute path without ".", ".." and a slash at its end, as in /usr/bin/curl`)
 		return ""
 	}
 	if strings.ContainsRune(s, '*') {

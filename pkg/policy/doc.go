@@ -90,14 +90,15 @@
 // A path is absolute and has no slash at its end. Its components are texts of at least one byte, in which "*" stands
 // for any text without a slash, or "**" alone:
 //
-//	/usr/bin/sh        this file
+//	/usr/bin/curl      this file
 //	/usr/bin/*         every direct child of /usr/bin; * alone is at least one byte
 //	/usr/**            everything below /usr at any depth, but not /usr itself; /** is every path
-//	/usr/*/bin/**      ours: * in any component, alone or with other text: /lib*/*.so
+//	/usr/*/bin/**      ours: * in any component, alone or with other text: /opt/lib*/*.so
 //	/srv/**/config.yml ours: ** in the middle is any number of directories, and none: /srv/config.yml as well
 //
 // All other characters, "?" and "[" among them, stand for themselves. Paths are compared byte for byte, without
-// normalisation: a value with a "." or ".." component is valid and never matches (a warning).
+// normalisation: a value with a "." or ".." component is valid and never matches (a warning). Symbolic links are resolved
+// before: a path through what is a link in most images, as /bin/sh is, without the path that it leads to is a warning.
 //
 // # Lengths
 //

@@ -75,7 +75,7 @@ type official struct {
 }
 
 const (
-	pathForm = `write an absolute path without a slash at its end, as in /usr/bin/sh, /usr/bin/* (what is directly in it), ` +
+	pathForm = `write an absolute path without a slash at its end, as in /usr/bin/curl, /usr/bin/* (what is directly in it), ` +
 		`/usr/** (everything below) or /usr/*/bin/**; ** stands alone between slashes`
 	labelForm = `write key:value, where * in the value stands for any text and the value may be empty, as in env:prod*`
 	imageForm = `write the last component of the image's name in lower case, without registry and tag, as in nginx or nginx-*`
@@ -178,7 +178,7 @@ var conditions = []condition{
 		key: "processExecutable", types: ofProcess, maxBytes: maxValue, pattern: pathPattern, form: pathForm, cause: pathCause, official: officialPath,
 		wildcard: pathWildcard, rival: "processName",
 		says: "The executable, as a process of the container sees it from the container's root: of exec the new one, of fork the " +
-			"parent's. /bin/sh is this file, /tmp/** everything below /tmp.",
+			"parent's. /usr/bin/curl is this file, /tmp/** everything below /tmp.",
 		example: "/usr/bin/curl",
 		list:    func(s *Selector) *[]string { return &s.ProcessExecutable },
 	},

@@ -119,7 +119,7 @@ var pathForms = []struct {
 	{"/**", "every path", []string{"/a", "/a/b"}, nil},
 	{"/usr/*/bin/**", "ours: any one directory", []string{"/usr/local/bin/x"}, []string{"/usr/bin/x", "/usr/a/b/bin/x"}},
 	{"/srv/**/*.conf", "ours: any number of directories, and none", []string{"/srv/a.conf", "/srv/x/y/a.conf"}, []string{"/srv/a.conf/b"}},
-	{"/lib*/lib*.so", "ours: * beside other text is any text, and none", []string{"/lib/lib.so", "/lib64/libc.so"}, []string{"/lib/x/libc.so"}},
+	{"/opt/lib*/lib*.so", "ours: * beside other text is any text, and none", []string{"/opt/lib/lib.so", "/opt/lib64/libc.so"}, []string{"/opt/lib/x/libc.so"}},
 }
 
 func pathTable() string {
@@ -228,6 +228,7 @@ var messages = [][3]string{
 	{"stands for itself", "`?`, `[` and `{` are no wildcards.", "Use `*`."},
 	{"is no wildcard in", "This condition knows no wildcards.", "Write the values one by one."},
 	{"under a longer name", "A path such as `/usr/sbin*`.", "See [Older generations](#older-generations)."},
+	{"leads through", "A directory such as `/bin`, a [link](#paths) in most images.", "Write the path that it leads to as well."},
 	{"is not the id of a user", "No number, or too large.", "Write it in decimal."},
 	{"selectors and responses together", "Kibana's form will not save this policy.", "Fewer, if it is to be edited there."},
 	{"are allowed of each type", "More selectors or responses than [allowed](#limits).", "Unite some: one list may have many values."},

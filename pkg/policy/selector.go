@@ -207,6 +207,10 @@ func (p *parser) question(c condition, item value, s string, all []value) {
 	for i, other := range all {
 		others[i] = resolve(other.node).Value
 	}
+	if from, to, resolved, is := throughLink(s, others); is {
+		p.warn(item.node, item.key, fmt.Sprintf("%s leads through %s, a link to %s in most images, and links are resolved first", quote(s), from, to),
+			fmt.Sprintf("write %q as well", resolved))
+	}
 	if dir, is := cutShort(s, others); is {
 		p.warn(item.node, item.key, quote(s)+" matches what stands beside "+quote(dir)+" under a longer name, and nothing below it",
 			fmt.Sprintf("write %s/* for what is directly in it or %s/** for everything below; if longer names are meant, add %s/** for what is below those", dir, dir, s))
