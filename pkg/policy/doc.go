@@ -112,7 +112,10 @@
 // each file selector in match that selects createFile, modifyFile or deleteFile (by name, or by having no operation)
 // must have a targetFilePath, or a selector in exclude must narrow the response: one that has a targetFilePath, or that
 // selects executables only. Each that selects openFile must have a targetFilePath. Blocking such operations on the path
-// /** is a warning, and so is reporting them without any targetFilePath.
+// /** or the like is a warning, and so is reporting them without any targetFilePath.
+//
+// Blocking exec in a process response is a warning where no condition of the selector is about the program, its user or
+// its session, and where exclude has no selector with such a condition.
 //
 // # YAML
 //

@@ -279,7 +279,11 @@ func TestOfficialLimits(t *testing.T) {
 
 // TestProcessBlockNeedsNoPlace: the rule is about files only, although process selectors have no path either.
 func TestProcessBlockNeedsNoPlace(t *testing.T) {
-	_, warnings, err := Parse("p", []byte("process: {selectors: [{name: a, kubernetesNamespace: [web]}], responses: [{match: [a], actions: [alert, block]}]}"))
+	const policy = "process: {selectors: [{name: a, kubernetesNamespace: [web]}, {name: b, processName: [b]}], responses: [{match: [%s], actions: [alert, block]}]}"
+	_, warnings, err := Parse("p", fmt.Appendf(nil, policy, "a"))
+	require.NoError(t, err)
+	require.Len(t, warnings, 1)
+	_, warnings, err = Parse("p", fmt.Appendf(nil, policy, "b"))
 	require.NoError(t, err)
 	require.Empty(t, warnings)
 }

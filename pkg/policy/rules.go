@@ -10,9 +10,6 @@ import (
 	"strings"
 )
 
-// everything is the path that matches all paths of a container.
-const everything = "/**"
-
 // rules checks what no item shows alone: numbers, names, references, and what the actions ask of selectors.
 func (p *parser) rules(sections *[len(Types)]section) {
 	p.uniqueNames(sections)
@@ -28,6 +25,8 @@ func (p *parser) rules(sections *[len(Types)]section) {
 	}
 	p.unboundedBlocks(&sections[File])
 	p.unboundedReports(&sections[File])
+	p.sweepingFileBlocks(&sections[File])
+	p.sweepingExecBlocks(&sections[Process])
 	if p.official {
 		p.processBlocks(&sections[Process])
 	}
@@ -154,11 +153,6 @@ func (p *parser) unboundedBlocks(s *section) {
 		r := &s.responses[i]
 		if r.block == nil {
 			continue
-		}
-		for _, name := range unique(r.Match) {
-			if sel := s.find(name); sel != nil && (sel.anywhere() || sel.reads()) && slices.Contains(sel.TargetFilePath, everything) {
-				p.warn(r.block, r.key+": actions", fmt.Sprintf("selector %s blocks every path (%s)", name, everything), "containers may fail to start or to stop")
-			}
 		}
 		narrowed := slices.ContainsFunc(r.Exclude, func(name string) bool { return s.find(name).narrows() })
 		if names := s.those(r.Match, (*selector).boundless); len(names) > 0 && !narrowed {
