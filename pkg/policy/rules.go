@@ -21,6 +21,9 @@ func (p *parser) rules(sections *[len(Types)]section) {
 			r.Match = p.references(t, r.match, sections)
 			r.Exclude = p.references(t, r.exclude, sections)
 			p.blockNeedsAlert(r)
+			if !s.ordered { // whose order is another reason
+				p.excludedMatches(r)
+			}
 		}
 	}
 	p.unboundedBlocks(&sections[File])
@@ -143,6 +146,28 @@ func (s *section) names() []string {
 func (p *parser) blockNeedsAlert(r *response) {
 	if r.block != nil && r.Actions&Alert == 0 {
 		p.fault(r.block, r.key+": actions", "block stands without alert", "add alert: what is refused must be reported")
+	}
+}
+
+// excludedMatches doubts selectors of match that are in exclude, too: where they match the response does not fire.
+func (p *parser) excludedMatches(r *response) {
+	var both []value
+	for _, item := range r.match {
+		if slices.Contains(r.Exclude, resolve(item.node).Value) {
+			both = append(both, item)
+		}
+	}
+	if len(both) > 0 && len(both) == len(r.match) {
+		names := unique(r.Match)
+		verb := "is"
+		if len(names) > 1 {
+			verb = "are"
+		}
+		p.warn(r.at, r.key, fmt.Sprintf("this never fires: %s %s in exclude, too", strings.Join(names, ", "), verb), "remove the response, or what excludes it")
+		return
+	}
+	for _, item := range both {
+		p.warn(item.node, item.key, quote(resolve(item.node).Value)+" has no effect: it is in exclude, too", "remove it from one of the two")
 	}
 }
 
