@@ -7,6 +7,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -248,6 +249,9 @@ func operationHint(t Type, name string) string {
 	for _, other := range Types {
 		if other != t && slices.Contains(operationNames[other], name) {
 			return fmt.Sprintf("it belongs to a %s selector; %s", other, oneOf(operationNames[t]))
+		}
+		if words := meant(name, operationNames[other]); other != t && words != nil {
+			return fmt.Sprintf("%s belongs to a %s selector; %s", strings.Join(words, " and "), other, oneOf(operationNames[t]))
 		}
 	}
 	return hint(name, operationNames[t])

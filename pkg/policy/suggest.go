@@ -6,27 +6,57 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
+// synonyms are words of other tools and of every day, with what they are here. No number of typing mistakes leads there.
+var synonyms = []struct {
+	words *regexp.Regexp
+	mean  []string
+}{
+	{regexp.MustCompile(`(?i)^(?:read|view)(?:files?)?$`), []string{"openFile"}},
+	{regexp.MustCompile(`(?i)^(?:(?:write|edit|append|change|update|truncate)(?:files?)?|ch(?:mod|own|grp).*)$`), []string{"modifyFile"}},
+	{regexp.MustCompile(`(?i)^(?:write|edit|change|update)(?:executables?|programs?)$`), []string{"modifyExecutable"}},
+	{regexp.MustCompile(`(?i)^(?:remove|unlink)(?:files?)?$`), []string{"deleteFile"}},
+	{regexp.MustCompile(`(?i)^(?:rename|move)(?:files?)?$`), []string{"deleteFile", "createFile"}},
+	{regexp.MustCompile(`(?i)^(?:run|execute|execve|start|spawn|launch)(?:process|program|executable|file)?$`), []string{"exec"}},
+	{regexp.MustCompile(`(?i)^(?:deny|kill|prevent|refuse|reject|enforce)$`), []string{"block"}},
+}
+
+// meant returns what a synonym is among the valid words, nothing if the word is none.
+func meant(word string, valid []string) []string {
+	for _, s := range synonyms {
+		unknown := func(w string) bool { return !slices.Contains(valid, w) }
+		if s.words.MatchString(word) && !slices.ContainsFunc(s.mean, unknown) {
+			return s.mean
+		}
+	}
+	return nil
+}
+
 // hint names the valid word that was probably meant, or lists the valid ones.
 func hint(word string, valid []string) string {
+	if words := meant(word, valid); words != nil {
+		return didYouMean(" and ", words...)
+	}
 	if near := nearest(word, valid); near != "" {
-		return didYouMean(near)
+		return didYouMean("", near)
 	}
 	if found := holding(word, valid); found != nil {
-		return didYouMean(found...)
+		return didYouMean(" or ", found...)
 	}
 	return oneOf(valid)
 }
 
-func didYouMean(words ...string) string {
+func didYouMean(conjunction string, words ...string) string {
 	quoted := make([]string, len(words))
 	for i, word := range words {
 		quoted[i] = strconv.Quote(word)
 	}
-	return "did you mean " + strings.Join(quoted, " or ") + "?"
+	return "did you mean " + strings.Join(quoted, conjunction) + "?"
 }
 
 // oneOf lists the words that may stand in a place.
