@@ -81,13 +81,14 @@ func diffPolicies(in io.Reader, stdout, stderr io.Writer, args []string) (differ
 	return len(c.Changes) > 0, c.Write(stdout)
 }
 
-// either is a policy with the selectors of both, which cases may name.
+// either is a policy with the selectors and the responses of both, which cases may name.
 func either(a, b *policy.Policy) *policy.Policy {
 	var sections [len(policy.Types)]policy.Section
 	for _, p := range []*policy.Policy{a, b} {
 		for _, t := range policy.Types {
 			if s := p.Section(t); s != nil {
 				sections[t].Selectors = append(sections[t].Selectors, s.Selectors...)
+				sections[t].Responses = append(sections[t].Responses, s.Responses...)
 			}
 		}
 	}

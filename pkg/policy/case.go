@@ -159,12 +159,16 @@ func (p *caseParser) one(v value) Case {
 		c.Container = p.surroundings(where)
 	}
 	op, ok := given["operation"]
-	if !ok || !p.operation(op, &c) {
-		return c
+	types := Types[:] // of which the operation may be
+	if ok && p.operation(op, &c) {
+		types = []Type{c.Type}
+		p.ownKeys(v, given, &c)
+	} else if _, ok := given[processKeys[0]]; ok {
+		c.Type = Process
 	}
-	p.object(v, given, &c)
+	p.object(given, &c)
 	if expect, ok := given["expect"]; ok {
-		p.expectation(expect, &c)
+		p.expectation(expect, &c, types)
 	}
 	return c
 }
@@ -178,10 +182,11 @@ func (p *caseParser) someText(v value) string {
 }
 
 func (p *caseParser) operation(v value, c *Case) bool {
-	name, ok := p.text(v)
-	if !ok {
+	if kindOf(v.node) != isText {
+		p.wrongKind(v, isText, "write one operation, as in createFile")
 		return false
 	}
+	name := resolve(v.node).Value
 	for _, t := range Types {
 		if i := slices.Index(operationNames[t], name); i >= 0 {
 			c.Type, c.Operation = t, Operation(i)
@@ -192,22 +197,34 @@ func (p *caseParser) operation(v value, c *Case) bool {
 	return false
 }
 
-// object reads what the operation is about.
-func (p *caseParser) object(v value, given map[string]value, c *Case) {
-	wanted, other := fileKeys, processKeys
-	if c.Type == Process {
-		wanted, other = other, wanted
+// keysOfCase are the keys of a type, and those of the other one.
+func keysOfCase(t Type) (wanted, other []string) {
+	if t == Process {
+		return processKeys, fileKeys
 	}
+	return fileKeys, processKeys
+}
+
+// ownKeys holds a case to the keys of its type.
+func (p *caseParser) ownKeys(v value, given map[string]value, c *Case) {
+	wanted, other := keysOfCase(c.Type)
 	op := c.Type.OperationName(c.Operation)
 	for _, key := range other {
 		if wrong, ok := given[key]; ok {
 			p.fault(wrong.at, wrong.key, fmt.Sprintf("a case of %s has no %q", op, key), oneOf(wanted))
 		}
 	}
+	_, is := given[wanted[0]]
+	if _, wrong := given[other[0]]; !is && !wrong {
+		p.fault(v.at, v.key, fmt.Sprintf("%q is missing", wanted[0]), "write the absolute path as a process of the container sees it")
+	}
+}
+
+// object reads what the operation is about.
+func (p *caseParser) object(given map[string]value, c *Case) {
+	wanted, _ := keysOfCase(c.Type)
 	if path, ok := given[wanted[0]]; ok {
 		c.Path = p.path(path)
-	} else if _, ok := given[other[0]]; !ok {
-		p.fault(v.at, v.key, fmt.Sprintf("%q is missing", wanted[0]), "write the absolute path as a process of the container sees it")
 	}
 	if mounted, ok := given["mounted"]; ok {
 		p.mounted(mounted, c)
@@ -309,43 +326,4 @@ func (p *caseParser) labels(v value) map[string]string {
 		}
 	}
 	return labels
-}
-
-func (p *caseParser) expectation(v value, c *Case) {
-	const remedy = `write "actions", "selectors" or both; an empty list expects none`
-	given, ok := p.keyed(v, remedy, nil, []string{"selectors", "actions"})
-	if !ok {
-		return
-	}
-	if len(resolve(v.node).Content) == 0 {
-		p.fault(v.at, v.key, "nothing is expected", remedy)
-	}
-	if list, ok := given["selectors"]; ok {
-		c.Selectors = p.expectedSelectors(list, c.Type)
-	}
-	if v, ok := given["actions"]; ok {
-		list, _ := p.elements(v, oneOf(actionNames[:]))
-		set, _ := p.actionSet(list)
-		c.Actions = &set
-	}
-}
-
-func (p *caseParser) expectedSelectors(v value, t Type) []string {
-	list, _ := p.elements(v, "write a list of selectors' names")
-	var known []string
-	if section := p.policy.Section(t); section != nil {
-		for i := range section.Selectors {
-			known = append(known, section.Selectors[i].Name)
-		}
-	}
-	names := []string{}
-	for _, item := range list {
-		name, ok := p.text(item)
-		if ok && !slices.Contains(known, name) {
-			p.fault(item.node, item.key, fmt.Sprintf("the policy has no %s selector %s", t, quote(name)), hint(name, known))
-			continue
-		}
-		names = append(names, name)
-	}
-	return names
 }

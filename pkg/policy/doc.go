@@ -166,8 +166,12 @@
 //	    operation: modifyExecutable            one of either type
 //	    path: /usr/sbin/nginx                  of a file operation
 //	    expect:                                at least one of:
-//	      selectors: [binaries]                exactly the matching selectors of the responses that fire
+//	      selectors: [binaries]                exactly the matching selectors of the responses that fire, of their
+//	                                           match lists; [] is none
 //	      actions: [alert, block]              exactly their actions; [] is none
+//
+// What no policy does is a warning: block without alert, one of the two lists empty beside one that is not, and a selector
+// that is in no match list.
 //
 // container: unknown is a container that the runtime has not described yet. A file operation may say mounted: volume,
 // for a file on a volume, or mounted: file, for a file that is a mount itself. A process operation has, in the place of
