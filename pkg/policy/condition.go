@@ -26,6 +26,8 @@ type condition struct {
 	// cause says why a value that is not empty does not have the form; it may not know.
 	cause    func(string) string
 	official official
+	// never says why a value that has the form matches nothing that exists; nil knows no such value.
+	never    func(string) string
 	rival    string // key of the condition that must not stand beside this one
 	wildcard wildcard
 	says     string // what it is about, for the schema and the reference
@@ -93,37 +95,6 @@ func (c condition) shorter(s string) string {
 		if name = name[:min(len(name), maxProcessName)]; utf8.ValidString(name) {
 			return fmt.Sprintf(", and no more are compared: write %q", name)
 		}
-	}
-	return ""
-}
-
-// doubt says why a valid value will probably not match what its author has in mind; it is empty when there is no doubt.
-func (c condition) doubt(s string) string {
-	switch c.wildcard {
-	case noWildcard:
-		if strings.ContainsRune(s, '*') {
-			return fmt.Sprintf(`"*" is no wildcard in %s: %s only matches itself`, c.key, quote(s))
-		}
-		if i := strings.LastIndexByte(s, '/'); i >= 0 && c.maxBytes == maxProcessName {
-			return fmt.Sprintf("%s never matches: %s is the last component of a path alone, as in %q", quote(s), c.key, s[i+1:])
-		}
-	case pathWildcard:
-		return pathDoubt(s)
-	}
-	return ""
-}
-
-func pathDoubt(s string) string {
-	if strings.ContainsRune(s, 0) {
-		return quote(s) + " never matches: no path holds a NUL"
-	}
-	for component := range strings.SplitSeq(s, "/") {
-		if component == "." || component == ".." {
-			return fmt.Sprintf("%s never matches: paths are compared without %q", quote(s), component)
-		}
-	}
-	if i := strings.IndexAny(s, "?[{"); i >= 0 {
-		return fmt.Sprintf("%q stands for itself in %s: only * is a wildcard", s[i:i+1], quote(s))
 	}
 	return ""
 }

@@ -59,7 +59,8 @@
 // grammar has it only at the end of kubernetesPodName and kubernetesPodLabel; the rest is ours. What a container lacks,
 // such as the pod's name of a container outside of Kubernetes, is matched by nothing, not even by "*" alone; a label
 // with an empty value is not lacking. Ours are also names of images with "__" or more than one "-" in a row, which OCI
-// allows, and "_" in the key of a label, which Kubernetes allows.
+// allows, and "_" in the key of a label, which Kubernetes allows. A value that nothing has, as docker.io/nginx, which is
+// docker.io/library/nginx in full, is a warning.
 //
 // # Conditions of file selectors
 //

@@ -104,7 +104,7 @@ var conditions = []condition{
 		example: "[createFile, modifyFile]",
 	},
 	{
-		key: "containerImageFullName", types: ofBoth, maxBytes: maxValue, pattern: fullPattern, form: fullForm, cause: fullNameCause, official: officialFull,
+		key: "containerImageFullName", types: ofBoth, maxBytes: maxValue, pattern: fullPattern, form: fullForm, cause: fullNameCause, official: officialFull, never: neverFullName,
 		rival: "containerImageName", wildcard: textWildcard,
 		says:    "The image's registry and repository, without its tag. * stands for any text, slashes as well.",
 		example: "docker.io/library/nginx",
@@ -118,7 +118,7 @@ var conditions = []condition{
 		list:    func(s *Selector) *[]string { return &s.ContainerImageName },
 	},
 	{
-		key: "containerImageTag", types: ofBoth, maxBytes: maxValue, official: officialText, wildcard: textWildcard,
+		key: "containerImageTag", types: ofBoth, maxBytes: maxValue, official: officialText, never: neverTag, wildcard: textWildcard,
 		says:    "The image's tag. * stands for any text. A tag that reads as a number has to stand in quotes.",
 		example: `"1.27"`,
 		list:    func(s *Selector) *[]string { return &s.ContainerImageTag },
@@ -136,13 +136,13 @@ var conditions = []condition{
 		list:    func(s *Selector) *[]string { return &s.KubernetesClusterName },
 	},
 	{
-		key: "kubernetesNamespace", types: ofBoth, maxBytes: maxValue, official: officialText, wildcard: textWildcard,
+		key: "kubernetesNamespace", types: ofBoth, maxBytes: maxValue, official: officialText, never: neverNamespace, wildcard: textWildcard,
 		says:    "The pod's namespace. * stands for any text.",
 		example: "shop",
 		list:    func(s *Selector) *[]string { return &s.KubernetesNamespace },
 	},
 	{
-		key: podNameKey, types: ofBoth, maxBytes: maxValue, official: officialPodName, wildcard: textWildcard,
+		key: podNameKey, types: ofBoth, maxBytes: maxValue, official: officialPodName, never: neverPod, wildcard: textWildcard,
 		says:    "The pod's name. * stands for any text; * alone is every pod, and no container outside of pods.",
 		example: `"web-*"`,
 		list:    func(s *Selector) *[]string { return &s.KubernetesPodName },
