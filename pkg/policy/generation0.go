@@ -38,7 +38,7 @@ func (p *parser) generation0(root value, entries []entry, sections *[len(Types)]
 		}
 	}
 	for _, k := range missing {
-		p.fault(root.at, "", fmt.Sprintf("%q is missing", k), whatASectionIs)
+		p.missingList(root.at, "", k)
 	}
 	p.warn(root.at, "", "this is the form of the first generation, without types", `write selectors and responses below "file"`)
 	for i := range s.selectors {

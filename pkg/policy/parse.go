@@ -5,6 +5,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -132,8 +133,8 @@ func (p *parser) policy(root value, sections *[len(Types)]section) {
 	if !ok {
 		return
 	}
-	if what := mistaken(entries); what != "" {
-		p.fault(root.at, "", "this is "+what+", and no policy", p.language.shape)
+	if what, remedy := mistaken(entries); what != "" {
+		p.fault(root.at, "", "this is "+what+", and no policy", cmp.Or(remedy, p.language.shape))
 		return
 	}
 	if flat(entries) {
@@ -161,18 +162,22 @@ func (p *parser) policy(root value, sections *[len(Types)]section) {
 	}
 }
 
-// mistaken recognises texts that are given for a policy by mistake.
-func mistaken(entries []entry) string {
-	has := func(key string) bool {
-		return slices.ContainsFunc(entries, func(e entry) bool { return e.name == key })
+// mistaken recognises texts that are given for a policy by mistake. The remedy is empty where there is none in particular.
+func mistaken(entries []entry) (what, remedy string) {
+	given := map[string]string{}
+	for _, e := range entries {
+		given[e.name] = resolve(e.value.node).Value
 	}
+	has := func(key string) bool { _, ok := given[key]; return ok }
 	switch {
+	case has("apiVersion") && given["kind"] == "ConfigMap":
+		return "an object of Kubernetes", `give the policy inside it: kubectl get configmap NAME -o jsonpath='{.data.policy\.yml}', with its own key`
 	case has("apiVersion") && has("kind"):
-		return "an object of Kubernetes"
+		return "an object of Kubernetes", ""
 	case len(entries) == 1 && has(casesKey):
-		return "a file of cases"
+		return "a file of cases", ""
 	}
-	return ""
+	return "", ""
 }
 
 func (p *parser) unknownRoot(e entry) {
@@ -244,9 +249,14 @@ func (p *parser) section(t Type, v value) section {
 		}
 	}
 	for _, k := range missing {
-		p.fault(v.at, v.key, fmt.Sprintf("%q is missing", k), whatASectionIs)
+		p.missingList(v.at, v.key, k)
 	}
 	return s
+}
+
+// missingList reports that a section lacks one of its two lists.
+func (p *parser) missingList(at *yaml.Node, key, list string) {
+	p.fault(at, key, fmt.Sprintf("%q is missing", list), fmt.Sprintf("add %s:, with at least one", list))
 }
 
 // itemsOf reads one of the two lists of a section, and reports whether it is one.
@@ -264,7 +274,11 @@ func (p *parser) itemsOf(t Type, e entry, s *section) bool {
 
 // counted reads a list of at least one and at most MaxItems elements. Of a longer one it returns the first, and false.
 func (p *parser) counted(v value, what string) ([]value, bool) {
-	list, ok := p.someElements(v, "write at least one "+what)
+	remedy := "write at least one " + what
+	if kindOf(v.node) == isMap {
+		remedy = fmt.Sprintf(`begin each %s with "- "`, what)
+	}
+	list, ok := p.someElements(v, remedy)
 	if len(list) > MaxItems {
 		p.fault(list[MaxItems].at, v.key, fmt.Sprintf("%d %ss", len(list), what), atMostItems)
 		return list[:MaxItems], false

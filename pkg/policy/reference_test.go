@@ -217,6 +217,7 @@ var messages = [][3]string{
 	{"the value is empty", "An empty text would never match.", "Write a value or remove it."},
 	{"the name is empty", "Responses cannot refer to it.", "Write a name."},
 	{"is not an operation of", "Misspelt, or of the other section.", "See [Operations](#operations)."},
+	{"is there more than once", "An operation named twice in one selector.", "Remove it."},
 	{"is not an action", "Misspelt.", "`log`, `alert`, `block`."},
 	{"block stands without alert", "What is refused must be reported.", "Add `alert`."},
 	{"block without a place", "See [above](#where-block-needs-a-place).", "Add `targetFilePath`."},

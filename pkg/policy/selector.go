@@ -239,6 +239,9 @@ func (p *parser) operations(t Type, v value) []Operation {
 			continue
 		case p.official && t == File && Operation(i) == OpenFile:
 			p.extension(item.node, item.key, "has no operation openFile", "remove it")
+		case slices.Contains(ops, Operation(i)):
+			p.warn(item.node, item.key, quote(s)+" is there more than once", "remove it")
+			continue
 		}
 		ops = append(ops, Operation(i))
 	}
