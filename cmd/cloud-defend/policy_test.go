@@ -187,7 +187,7 @@ func TestPolicyExamples(t *testing.T) {
 	}
 	inFolder(t, map[string]string{"web.yml": examplePolicy})
 	_, stdout, _ := runPolicy(t, "explain", "web.yml")
-	require.Contains(t, stdout, "Changes nothing\n  nothing:")
+	require.Contains(t, stdout, "Changes nothing\n  nothing was found")
 }
 
 // TestDisagreement: where the evaluators differ, the case fails, whatever it expects.
@@ -253,5 +253,5 @@ func TestPolicyToStartFrom(t *testing.T) {
 	code, stdout, stderr := runPolicy(t, "explain", "../../deploy/policy.yml")
 	require.Equal(t, exitDone, code)
 	require.Empty(t, stderr)
-	require.Contains(t, stdout, "Changes nothing\n  nothing:")
+	require.Contains(t, stdout, "Changes nothing\n  nothing was found")
 }

@@ -17,14 +17,14 @@ import (
 // Explain writes for the policy's author what the policy does, what it asks of the kernel, which parts of it change
 // nothing, and where block ends.
 func (r *Ruleset) Explain(w io.Writer) error {
-	e := explanation{rules: r}
+	e := explanation{rules: r, meetings: newMeetings()}
 	for _, t := range policy.Types {
 		for i := range r.Tables[t].Match {
 			e.response(t, i)
 		}
 	}
 	e.hooks()
-	e.list("Changes nothing", r.idle(), "every selector, value and response can matter")
+	e.list("Changes nothing", r.idle(e.meetings), "nothing was found that could not matter")
 	e.list("Out of the reach of block", e.limits(), "")
 	e.sizes()
 	_, err := e.out.WriteTo(w)
@@ -32,8 +32,9 @@ func (r *Ruleset) Explain(w io.Writer) error {
 }
 
 type explanation struct {
-	rules *Ruleset
-	out   bytes.Buffer
+	rules    *Ruleset
+	meetings *meetings
+	out      bytes.Buffer
 }
 
 func (e *explanation) printf(format string, args ...any) { fmt.Fprintf(&e.out, format, args...) }
@@ -47,7 +48,7 @@ func (e *explanation) list(title string, lines []string, nothing string) {
 		e.printf("  %s\n", line)
 	}
 	if len(lines) == 0 {
-		e.printf("  nothing: %s\n", nothing)
+		e.printf("  %s\n", nothing)
 	}
 	e.printf("\n")
 }
@@ -118,7 +119,7 @@ func (e *explanation) hooks() {
 		}
 		lines = append(lines, fmt.Sprintf("%-20s for %s: %s", h.Function, strings.Join(ops, ", "), h.Sees))
 	}
-	e.list("Kernel hooks", lines, "the tracepoints of fork, exec and exit, which are always there, see all that is needed")
+	e.list("Kernel hooks", lines, "nothing: the tracepoints of fork, exec and exit, which are always there, see all that is needed")
 }
 
 // limits says what no block of this policy reaches, whatever its selectors are.

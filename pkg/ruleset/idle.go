@@ -13,12 +13,12 @@ import (
 )
 
 // idle lists the parts of the policy that change nothing, each as one line that begins with its key.
-func (r *Ruleset) idle() []string {
+func (r *Ruleset) idle(m *meetings) []string {
 	var lines []string
 	for _, t := range policy.Types {
 		lines = append(lines, r.idleSelectors(t)...)
 		for i := range r.Tables[t].Match {
-			lines = append(lines, r.idleResponse(t, i)...)
+			lines = append(lines, r.idleResponse(m, t, i)...)
 		}
 	}
 	return lines
@@ -97,7 +97,7 @@ func (s *values) idle(v string) string {
 }
 
 // idleResponse finds out whether a response can never fire, or never by one of its selectors.
-func (r *Ruleset) idleResponse(t policy.Type, response int) []string {
+func (r *Ruleset) idleResponse(meetings *meetings, t policy.Type, response int) []string {
 	key := fmt.Sprintf("%s.responses[%d]", t, response)
 	var lines []string
 	all := true
@@ -112,7 +112,7 @@ func (r *Ruleset) idleResponse(t policy.Type, response int) []string {
 	if all {
 		return append(lines, key+": never fires at all")
 	}
-	return append(lines, r.idleExcludes(t, response)...)
+	return append(lines, r.idleExcludes(meetings, t, response)...)
 }
 
 // exempt says which exclude holds back all that a selector matches.

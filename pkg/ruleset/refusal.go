@@ -89,17 +89,11 @@ func (r *Ruleset) blocks(t policy.Type, m *policy.Selector, excludes []*policy.S
 		}
 		matches := slices.ContainsFunc(r.chosen(t, table.Match[i]), func(s *policy.Selector) bool { return covers(t, s, m) })
 		escapes := slices.ContainsFunc(r.chosen(t, table.Exclude[i]), func(s *policy.Selector) bool {
-			return !apart(t, s, m) && !slices.ContainsFunc(excludes, func(e *policy.Selector) bool { return covers(t, e, s) })
+			return newMeetings().meet(t, s, m) && !slices.ContainsFunc(excludes, func(e *policy.Selector) bool { return covers(t, e, s) })
 		})
 		if matches && !escapes {
 			return true
 		}
 	}
 	return false
-}
-
-// apart reports whether no operation is in both selectors.
-func apart(t policy.Type, s, m *policy.Selector) bool {
-	theirs := operationsOf(t, s)
-	return !slices.ContainsFunc(operationsOf(t, m), func(op policy.Operation) bool { return slices.Contains(theirs, op) })
 }

@@ -13,52 +13,89 @@ import (
 )
 
 // idleExcludes finds the excludes of a response that can never hold it back.
-func (r *Ruleset) idleExcludes(t policy.Type, response int) []string {
+func (r *Ruleset) idleExcludes(m *meetings, t policy.Type, response int) []string {
 	var lines []string
 	match := r.chosen(t, r.Tables[t].Match[response])
 	for _, e := range r.chosen(t, r.Tables[t].Exclude[response]) {
-		var why []string
-		for _, m := range match {
-			if key := strangers(t, e, m); key != "" && !slices.Contains(why, key) {
-				why = append(why, key)
-			} else if key == "" {
-				why = nil
-				break
+		var keys []string
+		without := map[string][]string{} // selectors of match, by key
+		moves := false
+		for _, s := range match {
+			key, moved := m.strangers(t, e, s)
+			if without[key] == nil {
+				keys = append(keys, key)
 			}
+			without[key] = append(without[key], s.Name)
+			moves = moves || moved
 		}
-		if why != nil {
-			lines = append(lines, fmt.Sprintf("%s.responses[%d]: exclude %s holds nothing back, because nothing in match has its %s",
-				t, response, e.Name, strings.Join(why, " or ")))
+		if without[""] != nil {
+			continue
 		}
+		var why []string
+		for _, key := range keys {
+			why = append(why, fmt.Sprintf("no %s in common with %s", key, few(without[key], " or ")))
+		}
+		what := "holds nothing back"
+		if moves {
+			what = "holds nothing back but renames of directories with files of both in them"
+		}
+		lines = append(lines, fmt.Sprintf("%s.responses[%d]: exclude %s %s: it has %s", t, response, e.Name, what, strings.Join(why, " and ")))
 	}
 	return lines
 }
 
 // strangers returns the key of a condition for which two selectors never match the same operation; it is empty if there is
-// none, or none was found.
-func strangers(t policy.Type, a, b *policy.Selector) string {
-	ours := operationsOf(t, b)
-	if !slices.ContainsFunc(operationsOf(t, a), func(op policy.Operation) bool { return slices.Contains(ours, op) }) {
-		return "operation"
-	}
+// none, or none was found. The rename of a directory is several operations on all that may be below, and of those
+// moves says whether it can be one that both match.
+func (m *meetings) strangers(t policy.Type, a, b *policy.Selector) (key string, moves bool) {
 	other := map[string]policy.Condition{}
 	for _, c := range valued(b) {
 		other[c.Key] = c
 	}
 	for _, c := range valued(a) {
-		if o, ok := other[c.Key]; ok && (noneOf(c, o) || noneOf(o, c)) {
-			return c.Key
+		if o, ok := other[c.Key]; ok && !m.conditions(c, o) {
+			return c.Key, false
 		}
 	}
-	return ""
+	ours, theirs := operationsOf(t, a), operationsOf(t, b)
+	if t == policy.Process {
+		if !somePair(ours, theirs, func(x, y policy.Operation) bool { return x == y }) {
+			return "operation", false
+		}
+		return "", false
+	}
+	anywhere := len(a.TargetFilePath) == 0 || len(b.TargetFilePath) == 0
+	switch {
+	case !somePair(ours, theirs, together):
+		key = "operation"
+	case !anywhere && !m.some(anyPath, a.TargetFilePath, b.TargetFilePath):
+		key = "targetFilePath"
+	default:
+		return "", false
+	}
+	return key, somePair(ours, theirs, moveTogether) && (anywhere || m.some(starred, tops(a.TargetFilePath), tops(b.TargetFilePath)))
 }
 
-// valued are the conditions of a selector of which an operation has one value. A full name has a last component too.
+// meet reports whether some operation can match both selectors, the rename of a directory or another one.
+func (m *meetings) meet(t policy.Type, a, b *policy.Selector) bool {
+	key, moves := m.strangers(t, a, b)
+	return key == "" || moves
+}
+
+func (m *meetings) conditions(a, b policy.Condition) bool {
+	if a.Key == "kubernetesPodLabel" {
+		return m.labels(a.Values, b.Values)
+	}
+	return m.some(kinds[a.Key], a.Values, b.Values)
+}
+
+// valued are the conditions of a selector of which an operation has one value, but for its path. A full name has a last
+// component too. A user may have several names.
 func valued(s *policy.Selector) []policy.Condition {
 	var list []policy.Condition
 	for _, c := range s.Conditions() {
 		switch c.Key {
-		case "kubernetesPodLabel", "ignoreVolumeMounts", "ignoreVolumeFiles":
+		case "targetFilePath", "ignoreVolumeMounts", "ignoreVolumeFiles", "processUserName":
 			continue
 		case "containerImageFullName":
 			list = append(list, policy.Condition{Key: "containerImageName", Values: lastComponents(c.Values)})
@@ -81,13 +118,30 @@ func lastComponents(patterns []string) []string {
 	return list
 }
 
-// noneOf reports whether the values of c are texts without wildcards, none of which o matches.
-func noneOf(c, o policy.Condition) bool {
-	set := valuesOfCondition(o)
-	if len(set.globs) > mostGlobs {
-		return false
-	}
-	return !slices.ContainsFunc(c.Values, func(v string) bool {
-		return kinds[c.Key] != plain && kinds[c.Key] != leafName && strings.Contains(v, "*") || set.has(v) || set.wider(v) != ""
+func somePair(a, b []policy.Operation, is func(x, y policy.Operation) bool) bool {
+	return slices.ContainsFunc(a, func(x policy.Operation) bool {
+		return slices.ContainsFunc(b, func(y policy.Operation) bool { return is(x, y) || is(y, x) })
 	})
+}
+
+// together reports whether one operation on a file can be both: opening it to write may be opening it to read as well.
+func together(x, y policy.Operation) bool {
+	return x == y || y == policy.OpenFile && (x == policy.ModifyFile || x == policy.ModifyExecutable)
+}
+
+// moveTogether reports whether the rename of a directory can be both: it is about files of either kind.
+func moveTogether(x, y policy.Operation) bool {
+	return x == y && x != policy.OpenFile ||
+		x == policy.CreateFile && y == policy.CreateExecutable || x == policy.ModifyFile && y == policy.ModifyExecutable
+}
+
+// tops are the outermost directories of paths. That of all files in one of them can be renamed at once, what is above
+// cannot.
+func tops(paths []string) []string {
+	var list []string
+	for _, path := range paths {
+		top, _, _ := strings.Cut(path[1:], "/")
+		list = append(list, top)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(list)))
 }
