@@ -88,25 +88,6 @@ func doing(set policy.Action) string {
 	return strings.Join(words, ", ")
 }
 
-// delays says when a block does not apply yet: while a container is not described, it only does what it would do
-// whatever the container turns out to be.
-func (e *explanation) delays(t policy.Type, i int) []string {
-	table := &e.rules.Tables[t]
-	if table.Block&(1<<i) == 0 {
-		return nil
-	}
-	var lines []string
-	if late := table.Match[i] &^ table.ContainerFree; late != 0 {
-		lines = append(lines, "but not while a new container is not described yet, by the selectors that ask about the container: "+
-			strings.Join(e.rules.Names(t, late), ", "))
-	}
-	if late := table.Exclude[i] &^ table.ContainerFree; late != 0 {
-		lines = append(lines, "but not while a new container is not described yet, as long as it may turn out to be exempt by: "+
-			strings.Join(e.rules.Names(t, late), ", "))
-	}
-	return lines
-}
-
 func (e *explanation) hooks() {
 	var lines []string
 	for _, h := range e.rules.Hooks() {
