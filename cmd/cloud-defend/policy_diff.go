@@ -26,9 +26,10 @@ func newPolicyDiff() *cobra.Command {
 		Long: `Say what policy B does otherwise than policy A.
 
 Without EVENTS, in words: selectors and the conditions that changed, responses,
-the kernel hooks that are needed, and what can be refused now and could not
-before. Order, and values that are repeated, mean nothing. A selector is the
-same one if it has the same name.
+the kernel hooks that are needed, what can be refused now and could not be
+before, and what may be refused in more cases or in fewer, and why. Order, and
+values that are repeated, mean nothing. A selector is the same one if it has the
+same name.
 
 With EVENTS, what becomes of them: for each event that the policies judge
 differently its selectors and actions under A and under B, then how many there

@@ -58,7 +58,7 @@ process:
 func TestDelaysMissNone(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 8))
 	waited, sure := 0, 0
-	for range 3000 {
+	for range 6000 {
 		r := randomBlocker(t, rnd)
 		table := &r.Tables[policy.File]
 		e := explanation{rules: r, meetings: newMeetings()}

@@ -23,8 +23,11 @@ func Difference(w io.Writer, before, after *Ruleset) (bool, error) {
 		d.list(t.String()+".responses", d.responses(t))
 	}
 	d.list("Kernel hooks", d.hooks())
-	d.list("Can be refused, and could not before", newRefusals(before, after))
-	d.list("Could be refused before, and cannot any more", newRefusals(after, before))
+	gained, lost := refusalsOf(after, before, gainedWords), refusalsOf(before, after, lostWords)
+	d.list("Can be refused, and could not before", gained.only)
+	d.list("May be refused in more cases than before", gained.more)
+	d.list("Could be refused before, and cannot any more", lost.only)
+	d.list("May be refused in fewer cases than before", lost.more)
 	different := d.out.Len() > 0
 	_, err := d.out.WriteTo(w)
 	return different, err

@@ -5,8 +5,6 @@
 package ruleset
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -125,84 +123,4 @@ func TestNoDifference(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, out.String())
 	require.False(t, different)
-}
-
-func TestNewRefusals(t *testing.T) {
-	const before = `
-file:
-  selectors:
-    - {name: pages, operation: [modifyFile, deleteFile], targetFilePath: [/srv/**]}
-    - {name: web, operation: [modifyFile], containerImageName: [nginx]}
-    - {name: cache, targetFilePath: [/srv/cache/**]}
-  responses:
-    - {match: [pages], exclude: [cache], actions: [alert, block]}
-    - {match: [web], actions: [alert]}
-`
-	for _, c := range []struct{ old, new, want, gone string }{
-		{"[/srv/**]}\n    - {name: web", "[/srv/www/**, /srv/a]}\n    - {name: web", "", "pages: modifyFile, deleteFile"},
-		{"[/srv/**]}\n    - {name: web", "[/srv/**, /www/*]}\n    - {name: web", "pages: modifyFile of /www/*, deleteFile of /www/*", ""},
-		{"[modifyFile, deleteFile]", "[createFile, deleteFile]", "pages: createFile", "pages: modifyFile"},
-		{"exclude: [cache]", "exclude: []", "pages: modifyFile, deleteFile", ""},
-		{"exclude: [cache]", "exclude: [cache, web]", "", "pages: modifyFile"},
-		{"[web], actions: [alert]", "[web], exclude: [web], actions: [alert]", "", ""},
-		{"[pages], exclude", "[pages, web], exclude", "web: modifyFile", ""},
-		{"[modifyFile, deleteFile], t", "[modifyFile, deleteFile], containerImageName: [nginx], t", "", "pages: modifyFile, deleteFile"},
-		{"{match: [pages], exclude: [cache], actions: [alert, block]}", "{match: [pages], actions: [alert]}", "", "pages: modifyFile, deleteFile"},
-	} {
-		was, now := parsed(t, before), parsed(t, strings.Replace(before, c.old, c.new, 1))
-		require.Equal(t, c.want, strings.Join(newRefusals(was, now), "; "), c.new)
-		require.Equal(t, c.gone, strings.Join(newRefusals(now, was), "; "), c.new)
-	}
-}
-
-// TestNewRefusalsMissNone holds the list against what two random policies do in a small world: whatever only the
-// second one blocks is on it.
-func TestNewRefusalsMissNone(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(5, 6))
-	silent, newly := 0, 0
-	for range 4000 {
-		was, now := randomBlocker(t, rnd), randomBlocker(t, rnd)
-		listed := strings.Join(newRefusals(was, now), "\n")
-		if listed == "" {
-			silent++
-		}
-		for range 40 {
-			seed := rnd.Uint64()
-			q := func(r *Ruleset) Query {
-				q := randomQuery(rand.New(rand.NewPCG(seed, 0)), r)
-				if seed%3 == 0 {
-					q.ContainerMust, q.ContainerMay = r.Tables[policy.File].ContainerFree, ^uint64(0)
-				}
-				return q
-			}
-			d := now.Decide(policy.File, q(now))
-			if d.Block == 0 || was.Decide(policy.File, q(was)).Block != 0 {
-				continue
-			}
-			newly++
-			require.Contains(t, listed, policy.File.OperationName(q(now).Operation), "%d", seed)
-		}
-	}
-	require.Greater(t, silent, 300)
-	require.Greater(t, newly, 3000)
-}
-
-func randomBlocker(t *testing.T, rnd *rand.Rand) *Ruleset {
-	t.Helper()
-	s := &policy.Section{}
-	for i := range 3 {
-		selector := randomSelector(rnd)
-		selector.Name = fmt.Sprint("s", i)
-		s.Selectors = append(s.Selectors, selector)
-	}
-	for range 2 {
-		r := policy.Response{Match: []string{fmt.Sprint("s", rnd.IntN(3))}, Actions: policy.Alert | policy.Block}
-		if rnd.IntN(2) == 0 {
-			r.Exclude = []string{fmt.Sprint("s", rnd.IntN(3))}
-		}
-		s.Responses = append(s.Responses, r)
-	}
-	r, err := Compile(&policy.Policy{File: s})
-	require.NoError(t, err)
-	return r
 }
