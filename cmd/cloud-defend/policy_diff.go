@@ -105,6 +105,9 @@ func readEvents(in io.Reader, stderr io.Writer, names []string, p *policy.Policy
 			return nil, refusal(stderr, nil, []policy.Fault{unread(name, err)})
 		}
 		name = called(name)
+		if len(bytes.TrimSpace(text)) == 0 {
+			return nil, inputError(fmt.Errorf("no events in %s: it is empty", name))
+		}
 		if !rehearsal.LooksLikeDocuments(text) {
 			cases, warnings, err := policy.ParseCases(name, text, p)
 			if err := refusal(stderr, warnings, faultsOf(name, err)); err != nil {
@@ -118,7 +121,7 @@ func readEvents(in io.Reader, stderr io.Writer, names []string, p *policy.Policy
 			return nil, inputError(err)
 		}
 		for _, why := range slices.Sorted(maps.Keys(docs.Skipped)) {
-			fmt.Fprintf(stderr, "%s: left out: %d documents: %s\n", name, docs.Skipped[why], why)
+			fmt.Fprintf(stderr, "%s: left out: %s: %s\n", name, rehearsal.Counted(docs.Skipped[why], "document"), why)
 		}
 		events = append(events, docs.Events...)
 	}

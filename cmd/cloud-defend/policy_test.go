@@ -117,6 +117,7 @@ func TestPolicyStandardInput(t *testing.T) {
 		{faultyCases, "test --evaluator go web.yml -", exitInput, `^$`, `^cloud-defend: standard input:3:16: `},
 		{examplePolicy, "diff web.yml -", exitDone, `^no difference\n$`, `^$`},
 		{exampleCases, "diff web.yml web.yml -", exitDone, `^4 events: 0 judged differently`, `^$`},
+		{"\n \n", "diff web.yml web.yml -", exitInput, `^$`, `^cloud-defend: no events in standard input: it is empty\n$`},
 		{examplePolicy, "diff - -", exitInput, `^$`, `standard input can be read only once`},
 	} {
 		root := newRoot()

@@ -137,7 +137,7 @@ func (c *Change) text() string {
 }
 
 func (c *Comparison) summary(out io.Writer) {
-	fmt.Fprintf(out, "%d events: %d judged differently, %d alike\n", c.Events, len(c.Changes), c.Events-len(c.Changes))
+	fmt.Fprintf(out, "%s: %d judged differently, %d alike\n", Counted(c.Events, "event"), len(c.Changes), c.Events-len(c.Changes))
 	kinds := map[string]int{}
 	refused, freed := 0, 0
 	for i := range c.Changes {
@@ -163,6 +163,14 @@ func (c *Comparison) summary(out io.Writer) {
 	for _, key := range slices.Sorted(maps.Keys(c.Untold)) {
 		fmt.Fprintf(out, "events that do not tell what %s asks for: %d; %s\n", key, c.Untold[key], taken(key))
 	}
+}
+
+// Counted is a number of things that have a regular plural.
+func Counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // taken says what an untold condition is taken for.

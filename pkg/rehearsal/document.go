@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -47,15 +48,36 @@ type Documents struct {
 // maxLine bounds a document; the kernel's records hold some ten kilobytes of strings.
 const maxLine = 1 << 20
 
-// LooksLikeDocuments tells NDJSON from a file of cases, which may be JSON too.
+// LooksLikeDocuments tells NDJSON from a file of cases, which may be JSON too. The first line may be torn.
 func LooksLikeDocuments(text []byte) bool {
-	first, _, _ := bytes.Cut(bytes.TrimSpace(text), []byte{'\n'})
-	var object map[string]json.RawMessage
-	if json.Unmarshal(first, &object) != nil {
-		return false
+	first, rest, _ := bytes.Cut(bytes.TrimSpace(text), []byte{'\n'})
+	second, _, _ := bytes.Cut(rest, []byte{'\n'})
+	object := objectOf(first)
+	if object == nil {
+		object = objectOf(second)
 	}
 	_, cases := object["cases"]
-	return !cases
+	return object != nil && !cases
+}
+
+// objectOf is the JSON object that a line is; nil if it is none.
+func objectOf(line []byte) map[string]json.RawMessage {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(line, &object) != nil {
+		return nil
+	}
+	return object
+}
+
+// faultOf says why a line is no document, in the words of who wrote it.
+func faultOf(line []byte, err error) error {
+	if objectOf(line) == nil {
+		return errors.New("this line is not a JSON object")
+	}
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field != "" {
+		return fmt.Errorf("the field %s of this document is a JSON %s, which it is in no ECS document", wrong.Field, wrong.Value)
+	}
+	return errors.New("a field of this document has a type that it has in no ECS document")
 }
 
 // ReadDocuments reads documents as "run --output" writes them, one on each line. Two documents of one event, a log and
@@ -68,12 +90,13 @@ func ReadDocuments(file string, r io.Reader) (Documents, error) {
 	line := 0
 	for lines.Scan() {
 		line++
-		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+		text := bytes.TrimSpace(lines.Bytes())
+		if len(text) == 0 {
 			continue
 		}
 		var d document
-		if err := json.Unmarshal(lines.Bytes(), &d); err != nil {
-			return docs, fmt.Errorf("%s:%d: not an ECS document: %w", file, line, err)
+		if err := json.Unmarshal(text, &d); err != nil || text[0] != '{' {
+			return docs, fmt.Errorf("%s:%d: %w", file, line, faultOf(text, err))
 		}
 		e, skipped := d.event()
 		id := d.identity()
@@ -88,7 +111,9 @@ func ReadDocuments(file string, r io.Reader) (Documents, error) {
 			docs.Events = append(docs.Events, e)
 		}
 	}
-	if err := lines.Err(); err != nil {
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return docs, fmt.Errorf("%s:%d: this line is longer than any document, %d bytes", file, line+1, maxLine)
+	} else if err != nil {
 		return docs, fmt.Errorf("%s:%d: %w", file, line+1, err)
 	}
 	return docs, nil

@@ -87,10 +87,18 @@ func TestReadDocumentsSkips(t *testing.T) {
 		require.Empty(t, docs.Events, document)
 		require.Equal(t, map[string]int{why: 1}, docs.Skipped, document)
 	}
-	_, err := ReadDocuments("e", strings.NewReader("{"+nginxPod+","+open+"}\n\nnothing\n"))
-	require.ErrorContains(t, err, "e:3: not an ECS document: ")
-	_, err = ReadDocuments("e", strings.NewReader("{}\n"+strings.Repeat(" ", maxLine)+"{}"))
-	require.ErrorContains(t, err, "e:2: ")
+	for line, fault := range map[string]string{
+		"nothing":                           "this line is not a JSON object",
+		"null":                              "this line is not a JSON object",
+		`["event"]`:                         "this line is not a JSON object",
+		`{"event":`:                         "this line is not a JSON object",
+		`{"file":{"path":7}}`:               "the field file.path of this document is a JSON number, which it is in no ECS document",
+		`{"event":{"category":{"a":"b"}}}`:  "the field event.category of this document is a JSON object, which it is in no ECS document",
+		strings.Repeat(" ", maxLine) + "{}": "this line is longer than any document, 1048576 bytes",
+	} {
+		_, err := ReadDocuments("e", strings.NewReader("{"+nginxPod+","+open+"}\n\n"+line+"\n"))
+		require.EqualError(t, err, "e:3: "+fault)
+	}
 }
 
 func TestReadDocumentsContainer(t *testing.T) {
@@ -211,6 +219,9 @@ func TestLooksLikeDocuments(t *testing.T) {
 	require.False(t, LooksLikeDocuments([]byte(`{"cases":[]}`)))
 	require.False(t, LooksLikeDocuments([]byte("cases:\n  - name: a\n")))
 	require.False(t, LooksLikeDocuments([]byte("{cases: [{name: a}]}")))
+	require.True(t, LooksLikeDocuments([]byte("torn\\\"}\n{\"event\":{}}\n")))
+	require.False(t, LooksLikeDocuments([]byte("null\nnull\n")))
+	require.False(t, LooksLikeDocuments([]byte("{\n\"cases\": []}\n")))
 	require.False(t, LooksLikeDocuments(nil))
 }
 
