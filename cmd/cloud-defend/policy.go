@@ -109,13 +109,17 @@ func faultsOf(name string, err error) []policy.Fault {
 	return []policy.Fault{{File: name, Problem: err.Error()}}
 }
 
-// refusal warns on stderr, and returns the faults as the user's error.
+// refusal says warnings and faults on stderr, as validate does on stdout: each fault begins a line with its place, for
+// editors. Where there is a fault, its error has nothing more to say.
 func refusal(stderr io.Writer, warnings []policy.Warning, faults []policy.Fault) error {
 	for _, w := range warnings {
 		fmt.Fprintf(stderr, "warning: %s\n", w)
 	}
+	for _, f := range faults {
+		fmt.Fprintln(stderr, f)
+	}
 	if len(faults) > 0 {
-		return inputError(&policy.Error{Faults: faults})
+		return &exitError{code: exitInput}
 	}
 	return nil
 }

@@ -118,7 +118,8 @@ func readEvents(in io.Reader, stderr io.Writer, names []string, p *policy.Policy
 		}
 		docs, err := rehearsal.ReadDocuments(name, bytes.NewReader(text))
 		if err != nil {
-			return nil, inputError(err)
+			fmt.Fprintln(stderr, err) // it begins with its place
+			return nil, &exitError{code: exitInput}
 		}
 		for _, why := range slices.Sorted(maps.Keys(docs.Skipped)) {
 			fmt.Fprintf(stderr, "%s: left out: %s: %s\n", name, rehearsal.Counted(docs.Skipped[why], "document"), why)
