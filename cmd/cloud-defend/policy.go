@@ -101,7 +101,7 @@ func faultsOf(name string, err error) []policy.Fault {
 	if limit := (*ruleset.LimitError)(nil); errors.As(err, &limit) {
 		return []policy.Fault{{
 			File:    name,
-			Key:     fmt.Sprintf("%s.selectors %s", limit.Type, limit.Selector),
+			Key:     fmt.Sprintf("%s.selectors[%d] %s", limit.Type, limit.Index, limit.Selector),
 			Problem: fmt.Sprintf("%q takes the policy beyond %s", limit.Pattern, limit.Limit),
 			Remedy:  limit.Remedy,
 		}}

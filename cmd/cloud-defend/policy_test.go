@@ -52,7 +52,8 @@ func tooLarge() string {
 	for i := range 1500 {
 		fmt.Fprintf(&paths, "        - /%04d%s\n", i, strings.Repeat("/abcdef", 30))
 	}
-	return strings.Replace(doubtful, "      operation: [createFile]\n", "      targetFilePath:\n"+paths.String(), 1)
+	return strings.Replace(doubtful, "    - name: a\n      operation: [createFile]\n",
+		"    - {name: b, operation: [createFile]}\n    - name: a\n      targetFilePath:\n"+paths.String(), 1)
 }
 
 func TestPolicyVerbs(t *testing.T) {
@@ -68,7 +69,7 @@ func TestPolicyVerbs(t *testing.T) {
 		{"validate web.yml", exitDone, `^web.yml: ok\n$`, `^$`},
 		{"validate faulty.yml web.yml", exitInput, `^faulty.yml:4:7: .*did you mean "operation"\?\nfaulty.yml:6:15: .*there is no file selector.*\nweb.yml: ok\n$`, `^$`},
 		{"validate doubtful.yml", exitDone, `^warning: doubtful.yml:3:7: .*\ndoubtful.yml: ok\n$`, `^$`},
-		{"validate large.yml", exitInput, `^large.yml: file.selectors a: "/.*" takes the policy beyond \d+ cells; use fewer patterns.*\n$`, `^$`},
+		{"validate large.yml", exitInput, `^large.yml: file.selectors\[1\] a: "/.*" takes the policy beyond \d+ cells; use fewer patterns.*\n$`, `^$`},
 		{"validate missing.yml .", exitInput, `^missing.yml: the file cannot be read: no such file or directory\n.: the file cannot be read: is a directory\n$`, `^$`},
 		{"validate", exitInput, `^$`, `FILE is missing; see cloud-defend policy validate --help`},
 		{"validate --format xml web.yml", exitInput, `^$`, `--format "xml": use text or json`},

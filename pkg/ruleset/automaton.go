@@ -6,6 +6,7 @@ package ruleset
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"github.com/elastic/cloud-defend/pkg/policy"
@@ -37,6 +38,8 @@ type pattern struct {
 	text     string
 	bit      uint64 // of the selector
 }
+
+func (p *pattern) index() int { return bits.TrailingZeros64(p.bit) }
 
 // start is where the row of a state is wanted after packing.
 type start struct {
@@ -245,8 +248,8 @@ func (b *builder) class(c byte) error {
 const limitRemedy = "use fewer patterns, or a /** in place of many"
 
 func (b *builder) tooMany(pattern int32, limit string) error {
-	p := b.patterns[pattern]
-	return &LimitError{Type: p.typ, Selector: p.selector, Pattern: p.text, Limit: limit, Remedy: limitRemedy}
+	p := &b.patterns[pattern]
+	return &LimitError{Type: p.typ, Selector: p.selector, Index: p.index(), Pattern: p.text, Limit: limit, Remedy: limitRemedy}
 }
 
 // automaton turns a trie into states, one for each node, and returns the one of its root; none if the trie is empty.

@@ -128,10 +128,10 @@ func TestCompileTooManyCells(t *testing.T) {
 // TestPackNoRoom: the states fit by the bound that insert keeps, and not by place.
 func TestPackNoRoom(t *testing.T) {
 	b := newBuilder(new([256]uint8))
-	b.patterns = []pattern{{typ: policy.Process, selector: "s", text: "/x"}}
+	b.patterns = []pattern{{typ: policy.Process, selector: "s", text: "/x", bit: 1 << 3}}
 	b.states = make([]state, MaxCells/3)
 	_, err := b.pack()
-	require.Equal(t, &LimitError{Type: policy.Process, Selector: "s", Pattern: "/x", Limit: "262144 cells", Remedy: limitRemedy}, err)
+	require.Equal(t, &LimitError{Type: policy.Process, Selector: "s", Index: 3, Pattern: "/x", Limit: "262144 cells", Remedy: limitRemedy}, err)
 	b.states = b.states[:MaxCells/3-rowSpan]
 	_, err = b.pack()
 	require.NoError(t, err)
@@ -179,7 +179,7 @@ func TestCompileTooManyBytes(t *testing.T) {
 	_, err = Compile(pathPolicy(s))
 	var limit *LimitError
 	require.ErrorAs(t, err, &limit)
-	require.Equal(t, LimitError{Type: policy.File, Selector: "onemore", Pattern: path(255), Limit: "254 different bytes", Remedy: limitRemedy}, *limit)
+	require.Equal(t, LimitError{Type: policy.File, Selector: "onemore", Index: 1, Pattern: path(255), Limit: "254 different bytes", Remedy: limitRemedy}, *limit)
 }
 
 func TestCompileRefusesWhatParseRefuses(t *testing.T) {

@@ -108,6 +108,7 @@ func Compile(p *policy.Policy) (*Ruleset, error) {
 type LimitError struct {
 	Type     policy.Type
 	Selector string
+	Index    int // of the selector
 	Pattern  string
 	// Limit is what the policy exceeds, and Remedy what to do about it, in words.
 	Limit, Remedy string

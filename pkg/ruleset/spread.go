@@ -182,9 +182,9 @@ func (s *spread) refuse(pattern int32, why error) error {
 	if errors.Is(why, errTooSlow) {
 		limit = fmt.Sprintf("%d steps of compilation", maxWork)
 	}
-	p := s.b.patterns[pattern]
+	p := &s.b.patterns[pattern]
 	return &LimitError{
-		Type: p.typ, Selector: p.selector, Pattern: p.text, Limit: limit,
+		Type: p.typ, Selector: p.selector, Index: p.index(), Pattern: p.text, Limit: limit,
 		Remedy: "use fewer paths with * or ** before their last component, above all with several of them",
 	}
 }

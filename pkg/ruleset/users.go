@@ -26,7 +26,7 @@ func (t *Table) users(typ policy.Type, selectors []policy.Selector) error {
 			at, found := t.user(id)
 			if !found && len(t.Users) == MaxUsers {
 				return &LimitError{
-					Type: typ, Selector: selectors[i].Name, Pattern: fmt.Sprint(id), Limit: fmt.Sprintf("%d user ids", MaxUsers),
+					Type: typ, Selector: selectors[i].Name, Index: i, Pattern: fmt.Sprint(id), Limit: fmt.Sprintf("%d user ids", MaxUsers),
 					Remedy: "name fewer users in processUserId",
 				}
 			}
