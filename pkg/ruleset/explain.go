@@ -123,15 +123,16 @@ func (e *explanation) limits() []string {
 }
 
 func (e *explanation) fileLimits() []string {
-	lines := []string{"reading a file, which is openFile"}
+	lines := []string{"reading files: no response with block names openFile"}
 	if e.rules.Blocks(policy.File, policy.OpenFile) {
 		lines = []string{
-			"reading through a descriptor that was open before, and reading a program in order to run it, which is exec",
+			"reading a file that was opened before the policy came into force, and reading a program in order to run it, which is exec",
 		}
 	}
 	return append(lines,
 		"attributes of a file that grant nothing, and those of files on volumes",
-		"writing through a mapping that was writable before, or a descriptor that made its file before",
+		"writing to memory that was mapped from a file, writable and shared, before the policy came into force",
+		"writing to a file that was created before the policy came into force, by who has not closed it since",
 		"making and removing directories and symbolic links",
 		"files without a name (O_TMPFILE, memfd), terminals, /dev/null and devices like it")
 }

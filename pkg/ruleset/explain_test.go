@@ -87,6 +87,36 @@ func TestEveryConditionHasWords(t *testing.T) {
 	}
 }
 
+func TestAnythingHasWords(t *testing.T) {
+	for key, want := range map[string]string{
+		"kubernetesPodName":   "the container belongs to a pod, any pod",
+		"kubernetesNamespace": "the pod's namespace is web-… or anything",
+		"targetFilePath":      "the file is like web-* or like *",
+	} {
+		require.Equal(t, want, conditionWords(policy.Condition{Key: key, Values: []string{"web-*", "*"}}))
+	}
+	require.Equal(t, "the pod has the label env:…", conditionWords(policy.Condition{Key: "kubernetesPodLabel", Values: []string{"env:*"}}))
+}
+
+// TestReadingWords: whether reading is out of reach depends on what responses with block name.
+func TestReadingWords(t *testing.T) {
+	const text = `
+file:
+  selectors:
+    - {name: reads, operation: [openFile], targetFilePath: [/etc/shadow]}
+    - {name: writes, operation: [modifyFile], targetFilePath: [/etc/**]}
+  responses:
+    - {match: [writes], actions: [alert, block]}
+    - {match: [reads], actions: [alert]}
+`
+	const none = "  reading files: no response with block names openFile\n"
+	require.Contains(t, explained(t, text, "[reads], actions: [alert]", "[reads], actions: [alert]"), none)
+	reads := explained(t, text, "[reads], actions: [alert]", "[reads], actions: [alert, block]")
+	require.NotContains(t, reads, none)
+	require.Contains(t, reads, "  reading a file that was opened before the policy came into force, and ")
+	require.Contains(t, explained(t, text, "[reads], actions: [alert]", "[reads], exclude: [reads], actions: [alert]"), none)
+}
+
 func TestLongListsAreCut(t *testing.T) {
 	c := policy.Condition{Key: "targetFilePath", Values: strings.Split(strings.Repeat("/a/**,", 14)+"/b", ",")}
 	words := conditionWords(c)

@@ -6,6 +6,7 @@ package ruleset
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/elastic/cloud-defend/pkg/policy"
@@ -43,6 +44,9 @@ func conditionWords(c policy.Condition) string {
 	if flag, ok := flagPhrases[c.Key]; ok {
 		return flag[c.Values[0]]
 	}
+	if c.Key == "kubernetesPodName" && slices.ContainsFunc(c.Values, isAnything) {
+		return "the container belongs to a pod, any pod"
+	}
 	words := make([]string, 0, mostValues)
 	for _, v := range c.Values[:min(len(c.Values), mostValues)] {
 		words = append(words, valueWords(c.Key, v))
@@ -66,10 +70,16 @@ func valueWords(key, v string) string {
 			return "like " + v
 		}
 	case starred:
+		if isAnything(v) {
+			return "anything"
+		}
 		return strings.ReplaceAll(v, "*", "…")
 	}
 	return v
 }
+
+// isAnything reports whether a pattern is like every text.
+func isAnything(pattern string) bool { return strings.Trim(pattern, "*") == "" }
 
 func operationWords(t policy.Type, s *policy.Selector) string {
 	if len(s.Operations) == 0 {
