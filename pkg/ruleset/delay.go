@@ -28,12 +28,11 @@ func (e *explanation) delays(t policy.Type, response int) []string {
 		lines = append(lines, notYet+"by the selectors that ask about "+asked(late, table)+": "+
 			strings.Join(e.rules.Names(t, late), ", "))
 	}
-	always, moved := e.exempting(t, table.Match[response]&known, table.Exclude[response]&^known)
-	if always != nil {
-		lines = append(lines, notYet+exempt+strings.Join(always, ", "))
-	}
-	if moved != nil {
-		lines = append(lines, notYet+"where a directory is renamed with files of both in it, "+exempt+strings.Join(moved, ", "))
+	names := e.exempting(t, table.Match[response]&known, table.Exclude[response]&^known)
+	for when, where := range onOccasion {
+		if names[when] != nil {
+			lines = append(lines, notYet+where+exempt+strings.Join(names[when], ", "))
+		}
 	}
 	return lines
 }
@@ -48,21 +47,27 @@ func asked(selectors uint64, t *Table) string {
 	return "the container or the user's name"
 }
 
-// exempting names the excludes that can match what a selector of match does, and those of which only the rename of a
-// directory can.
-func (e *explanation) exempting(t policy.Type, match, exclude uint64) (always, moved []string) {
+var onOccasion = [...]string{
+	never:                  "",
+	whenMoved:              "where a directory is renamed with files of both in it, ",
+	whenOpened:             "where a file is opened to read and write, ",
+	whenMoved | whenOpened: "where a directory is renamed with files of both in it, or a file opened to read and write, ",
+}
+
+// exempting names the excludes that can match what a selector of match does, by the occasion on which they only can.
+func (e *explanation) exempting(t policy.Type, match, exclude uint64) (names [len(onOccasion)][]string) {
 	for _, s := range e.rules.chosen(t, exclude) {
-		meets, moves := false, false
+		meets, rarely := false, never
 		for _, m := range e.rules.chosen(t, match) {
-			key, both := e.meetings.strangers(t, s, m)
-			meets, moves = meets || key == "", moves || both
+			key, when := e.meetings.strangers(t, s, m)
+			meets, rarely = meets || key == "", rarely|when
 		}
 		switch {
 		case meets:
-			always = append(always, s.Name)
-		case moves:
-			moved = append(moved, s.Name)
+			names[never] = append(names[never], s.Name)
+		case rarely != never:
+			names[rarely] = append(names[rarely], s.Name)
 		}
 	}
-	return always, moved
+	return names
 }

@@ -21,9 +21,17 @@ type refusals struct {
 	now, other *Ruleset
 	words      *shiftWords
 	meetings   *meetings
+	seen       map[compared]bool
+	covered    map[[2]*policy.Selector]bool // whether the first one covers the second one
 	// only are what the other policy cannot block at all, apart from renames of directories; more what it blocks a part
 	// of, or perhaps all of it by several selectors together.
 	only, more []string
+}
+
+// compared is a selector with the excludes of its response.
+type compared struct {
+	selector *policy.Selector
+	excludes uint64
 }
 
 // shiftWords say of a part that the other policy blocks why it is not all.
@@ -36,7 +44,10 @@ var (
 
 // refusalsOf compares what now can block with what other does.
 func refusalsOf(now, other *Ruleset, words *shiftWords) *refusals {
-	r := &refusals{now: now, other: other, words: words, meetings: newMeetings()}
+	r := &refusals{
+		now: now, other: other, words: words, meetings: newMeetings(),
+		seen: map[compared]bool{}, covered: map[[2]*policy.Selector]bool{},
+	}
 	for _, t := range policy.Types {
 		for i := range now.Tables[t].Match {
 			if now.Tables[t].Block&(1<<i) == 0 {
@@ -44,9 +55,11 @@ func refusalsOf(now, other *Ruleset, words *shiftWords) *refusals {
 			}
 			excludes := now.chosen(t, now.Tables[t].Exclude[i])
 			for _, m := range now.chosen(t, now.Tables[t].Match[i]) {
-				if now.exempt(t, m, i) == "" {
+				key := compared{m, now.Tables[t].Exclude[i]}
+				if !r.seen[key] && now.exempt(t, m, i) == "" {
 					r.selector(t, m, excludes)
 				}
+				r.seen[key] = true
 			}
 		}
 	}
@@ -59,7 +72,7 @@ func (r *refusals) selector(t policy.Type, m *policy.Selector, excludes []*polic
 	found := map[string][]string{}
 	for _, op := range operationsOf(t, m) {
 		paths := map[string][]string{} // by reason
-		for _, part := range partsOfSelector(t, m, op) {
+		for _, part := range r.parts(t, m, op, excludes) {
 			if r.blocks(t, part, excludes) {
 				continue
 			}
@@ -92,12 +105,18 @@ func appendNew(lines []string, line string) []string {
 	return append(lines, line)
 }
 
-// partsOfSelector are selectors of one operation, each with one of the paths; with all where they are too many, or none.
-func partsOfSelector(t policy.Type, m *policy.Selector, op policy.Operation) []*policy.Selector {
+// parts are selectors of one operation, each with one of the paths; with all where they are too many, or where one
+// answer is that of all.
+func (r *refusals) parts(t policy.Type, m *policy.Selector, op policy.Operation, excludes []*policy.Selector) []*policy.Selector {
 	one := *m
 	one.Operations = []policy.Operation{op}
 	all := pathPatterns(t, m)
-	if len(all) == 0 || len(all) > mostPaths {
+	switch {
+	case len(all) < 2 || len(all) > mostPaths || r.meetings.left < 0:
+		return []*policy.Selector{&one}
+	case r.blocks(t, &one, excludes):
+		return nil
+	case r.reason(t, m.Name, &one, excludes) == "":
 		return []*policy.Selector{&one}
 	}
 	var parts []*policy.Selector
@@ -120,7 +139,7 @@ func (r *refusals) blocks(t policy.Type, m *policy.Selector, excludes []*policy.
 		if table.Block&(1<<i) == 0 {
 			continue
 		}
-		matches := slices.ContainsFunc(r.other.chosen(t, table.Match[i]), func(s *policy.Selector) bool { return covers(t, s, m) })
+		matches := slices.ContainsFunc(r.other.chosen(t, table.Match[i]), func(s *policy.Selector) bool { return r.covers(t, s, m) })
 		if matches && len(r.escapes(t, i, m, excludes)) == 0 {
 			return true
 		}
@@ -128,11 +147,28 @@ func (r *refusals) blocks(t policy.Type, m *policy.Selector, excludes []*policy.
 	return false
 }
 
+// covers is the function of that name, at the cost of the steps that it takes.
+func (r *refusals) covers(t policy.Type, outer, inner *policy.Selector) bool {
+	r.meetings.left -= 16 + len(pathPatterns(t, outer)) + len(pathPatterns(t, inner))
+	return covers(t, outer, inner)
+}
+
+// coversAlways is about selectors of the policies, not parts of them.
+func (r *refusals) coversAlways(t policy.Type, outer, inner *policy.Selector) bool {
+	key := [2]*policy.Selector{outer, inner}
+	covered, ok := r.covered[key]
+	if !ok {
+		covered = covers(t, outer, inner)
+		r.covered[key] = covered
+	}
+	return covered
+}
+
 // escapes are the excludes of a response of the other policy that may let something of a selector pass that excludes do
 // not.
 func (r *refusals) escapes(t policy.Type, response int, m *policy.Selector, excludes []*policy.Selector) []*policy.Selector {
 	return slices.DeleteFunc(r.other.chosen(t, r.other.Tables[t].Exclude[response]), func(s *policy.Selector) bool {
-		return slices.ContainsFunc(excludes, func(e *policy.Selector) bool { return covers(t, e, s) }) || !r.meetings.meet(t, s, m)
+		return slices.ContainsFunc(excludes, func(e *policy.Selector) bool { return r.coversAlways(t, e, s) }) || !r.meetings.meet(t, s, m)
 	})
 }
 
@@ -147,11 +183,11 @@ func (r *refusals) reason(t policy.Type, name string, m *policy.Selector, exclud
 			continue
 		}
 		for _, s := range r.other.chosen(t, table.Match[i]) {
-			if key, _ := r.meetings.strangers(t, s, m); key != "" || r.other.exempt(t, s, i) != "" || r.other.exempt(t, m, i) != "" {
+			if !r.touches(t, i, s, m) {
 				continue
 			}
-			if covers(t, s, m) {
-				return r.exemptions(r.escapes(t, i, m, excludes), excludes)
+			if r.covers(t, s, m) {
+				return r.exemptions(t, m, r.escapes(t, i, m, excludes), excludes)
 			}
 			parts = appendNew(parts, s.Name)
 		}
@@ -165,15 +201,34 @@ func (r *refusals) reason(t policy.Type, name string, m *policy.Selector, exclud
 	return r.words.as + " " + few(parts, " or ")
 }
 
-// exemptions says which excludes make the difference.
-func (r *refusals) exemptions(escapes, excludes []*policy.Selector) string {
+// touches reports whether a response of the other policy may block by s something that m matches.
+func (r *refusals) touches(t policy.Type, response int, s, m *policy.Selector) bool {
+	key, rarely := r.meetings.strangers(t, s, m)
+	if key != "" && rarely&whenOpened == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(r.other.chosen(t, r.other.Tables[t].Exclude[response]), func(e *policy.Selector) bool {
+		return e == s || r.coversAlways(t, e, s) || r.covers(t, e, m)
+	})
+}
+
+var exempted = [...]string{
+	never:                  "",
+	whenMoved:              " from renames of directories",
+	whenOpened:             " from opening to read and write",
+	whenMoved | whenOpened: " from renames of directories, and opening to read and write",
+}
+
+// exemptions says which excludes make the difference, and on which occasion if only on one.
+func (r *refusals) exemptions(t policy.Type, m *policy.Selector, escapes, excludes []*policy.Selector) string {
 	var words []string
 	for _, s := range escapes {
 		how := r.words.exempts
 		if slices.ContainsFunc(excludes, func(e *policy.Selector) bool { return e.Name == s.Name }) {
 			how = r.words.partly
 		}
-		words = append(words, s.Name+" "+how)
+		_, rarely := r.meetings.strangers(t, s, m)
+		words = append(words, s.Name+" "+how+exempted[rarely])
 	}
-	return strings.Join(words, ", ")
+	return few(words, ", ")
 }

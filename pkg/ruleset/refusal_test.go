@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +24,7 @@ file:
     - {name: pages, operation: [modifyFile, deleteFile], targetFilePath: [/srv/**]}
     - {name: web, operation: [modifyFile], containerImageName: [nginx]}
     - {name: cache, targetFilePath: [/srv/cache/**]}
+    - {name: other, operation: [modifyExecutable, deleteFile], targetFilePath: ["/s*/other"], kubernetesPodName: [web]}
   responses:
     - {match: [pages], exclude: [cache], actions: [alert, block]}
     - {match: [web], actions: [alert]}
@@ -44,6 +46,7 @@ file:
 		{"[modifyFile, deleteFile], t", "[modifyFile, deleteFile], containerImageName: [nginx], t", lines{fewer: "pages: modifyFile, deleteFile: its conditions are others"}},
 		{"{match: [pages], exclude: [cache], actions: [alert, block]}", "{match: [pages], actions: [alert]}", lines{gone: "pages: modifyFile, deleteFile"}},
 		{"[/srv/cache/**]", "[/var/cache/**]", lines{more: "pages: modifyFile, deleteFile: cache no longer exempts as before"}},
+		{"exclude: [cache]", "exclude: [cache, web, other]", lines{fewer: "pages: modifyFile: web exempts, other exempts from renames of directories; pages: deleteFile: other exempts"}},
 		// opening it to write may be opening it to read
 		{"[modifyFile, deleteFile]", "[openFile]", lines{more: "pages: openFile: its conditions are others", gone: "pages: deleteFile", fewer: "pages: modifyFile: its conditions are others"}},
 	} {
@@ -141,4 +144,35 @@ func randomBlocker(t *testing.T, rnd *rand.Rand) *Ruleset {
 	r, err := Compile(&policy.Policy{File: s})
 	require.NoError(t, err)
 	return r
+}
+
+// TestRefusalsOfManyEnd: comparing large policies takes bounded time.
+func TestRefusalsOfManyEnd(t *testing.T) {
+	s := &policy.Section{}
+	var match, exclude []string
+	for i := range 20 {
+		var guarded, exempt []string
+		for n := range 50 {
+			guarded, exempt = append(guarded, fmt.Sprintf("/usr/m%d/%d", i, n)), append(exempt, fmt.Sprintf("/usr/e%d/%d", i, n))
+		}
+		s.Selectors = append(s.Selectors, policy.Selector{Name: fmt.Sprint("m", i), Operations: []policy.Operation{policy.ModifyFile}, TargetFilePath: guarded},
+			policy.Selector{Name: fmt.Sprint("e", i), TargetFilePath: exempt})
+		match, exclude = append(match, fmt.Sprint("m", i)), append(exclude, fmt.Sprint("e", i))
+	}
+	for i := range 20 {
+		s.Responses = append(s.Responses, policy.Response{Match: match, Exclude: exclude[i:], Actions: policy.Alert | policy.Block})
+	}
+	was, err := Compile(&policy.Policy{File: s})
+	require.NoError(t, err)
+	changed := *s
+	changed.Responses = []policy.Response{{Match: match, Exclude: exclude[19:], Actions: policy.Alert | policy.Block}}
+	for i := range 20 {
+		changed.Responses = append(changed.Responses, policy.Response{Match: match[i:], Exclude: exclude[:i], Actions: policy.Alert | policy.Block})
+	}
+	now, err := Compile(&policy.Policy{File: &changed})
+	require.NoError(t, err)
+	began := time.Now()
+	refusalsOf(now, was, gainedWords)
+	refusalsOf(was, now, lostWords)
+	require.Less(t, time.Since(began), compileTime)
 }

@@ -19,14 +19,14 @@ func (r *Ruleset) idleExcludes(m *meetings, t policy.Type, response int) []strin
 	for _, e := range r.chosen(t, r.Tables[t].Exclude[response]) {
 		var keys []string
 		without := map[string][]string{} // selectors of match, by key
-		moves := false
+		rarely := never
 		for _, s := range match {
-			key, moved := m.strangers(t, e, s)
+			key, when := m.strangers(t, e, s)
 			if without[key] == nil {
 				keys = append(keys, key)
 			}
 			without[key] = append(without[key], s.Name)
-			moves = moves || moved
+			rarely |= when
 		}
 		if without[""] != nil {
 			continue
@@ -35,51 +35,70 @@ func (r *Ruleset) idleExcludes(m *meetings, t policy.Type, response int) []strin
 		for _, key := range keys {
 			why = append(why, fmt.Sprintf("no %s in common with %s", key, few(without[key], " or ")))
 		}
-		what := "holds nothing back"
-		if moves {
-			what = "holds nothing back but renames of directories with files of both in them"
-		}
-		lines = append(lines, fmt.Sprintf("%s.responses[%d]: exclude %s %s: it has %s", t, response, e.Name, what, strings.Join(why, " and ")))
+		lines = append(lines, fmt.Sprintf("%s.responses[%d]: exclude %s holds nothing back%s: it has %s",
+			t, response, e.Name, butFor[rarely], strings.Join(why, " and ")))
 	}
 	return lines
 }
 
+// occasion is a set of those in which one system call is several operations.
+type occasion uint8
+
+const (
+	never occasion = 0
+	// The rename of a directory is about all files that may be below, of either kind.
+	whenMoved occasion = 1
+	// Opening a file to write may be opening it to read as well.
+	whenOpened occasion = 2
+)
+
+var butFor = [...]string{
+	whenMoved:              " but renames of directories with files of both in them",
+	whenOpened:             " but opening files to read and write",
+	whenMoved | whenOpened: " but renames of directories with files of both in them, and opening files to read and write",
+}
+
 // strangers returns the key of a condition for which two selectors never match the same operation; it is empty if there is
-// none, or none was found. The rename of a directory is several operations on all that may be below, and of those
-// moves says whether it can be one that both match.
-func (m *meetings) strangers(t policy.Type, a, b *policy.Selector) (key string, moves bool) {
+// none, or none was found. Rarely says when both can match all the same.
+func (m *meetings) strangers(t policy.Type, a, b *policy.Selector) (key string, rarely occasion) {
 	other := map[string]policy.Condition{}
 	for _, c := range valued(b) {
 		other[c.Key] = c
 	}
 	for _, c := range valued(a) {
 		if o, ok := other[c.Key]; ok && !m.conditions(c, o) {
-			return c.Key, false
+			return c.Key, never
 		}
 	}
 	ours, theirs := operationsOf(t, a), operationsOf(t, b)
 	if t == policy.Process {
 		if !somePair(ours, theirs, func(x, y policy.Operation) bool { return x == y }) {
-			return "operation", false
+			return "operation", never
 		}
-		return "", false
+		return "", never
 	}
 	anywhere := len(a.TargetFilePath) == 0 || len(b.TargetFilePath) == 0
-	switch {
-	case !somePair(ours, theirs, together):
-		key = "operation"
-	case !anywhere && !m.some(anyPath, a.TargetFilePath, b.TargetFilePath):
-		key = "targetFilePath"
-	default:
-		return "", false
+	same := somePair(ours, theirs, func(x, y policy.Operation) bool { return x == y })
+	meet := anywhere || m.some(anyPath, a.TargetFilePath, b.TargetFilePath)
+	if same && meet {
+		return "", never
 	}
-	return key, somePair(ours, theirs, moveTogether) && (anywhere || m.some(starred, tops(a.TargetFilePath), tops(b.TargetFilePath)))
+	if key = "operation"; same {
+		key = "targetFilePath"
+	}
+	if meet && somePair(ours, theirs, openTogether) {
+		rarely |= whenOpened
+	}
+	if somePair(ours, theirs, moveTogether) && (anywhere || m.some(starred, tops(a.TargetFilePath), tops(b.TargetFilePath))) {
+		rarely |= whenMoved
+	}
+	return key, rarely
 }
 
-// meet reports whether some operation can match both selectors, the rename of a directory or another one.
+// meet reports whether some operation can match both selectors, however rarely.
 func (m *meetings) meet(t policy.Type, a, b *policy.Selector) bool {
-	key, moves := m.strangers(t, a, b)
-	return key == "" || moves
+	key, rarely := m.strangers(t, a, b)
+	return key == "" || rarely != never
 }
 
 func (m *meetings) conditions(a, b policy.Condition) bool {
@@ -124,9 +143,9 @@ func somePair(a, b []policy.Operation, is func(x, y policy.Operation) bool) bool
 	})
 }
 
-// together reports whether one operation on a file can be both: opening it to write may be opening it to read as well.
-func together(x, y policy.Operation) bool {
-	return x == y || y == policy.OpenFile && (x == policy.ModifyFile || x == policy.ModifyExecutable)
+// openTogether reports whether one open of a file can be both.
+func openTogether(x, y policy.Operation) bool {
+	return y == policy.OpenFile && (x == policy.ModifyFile || x == policy.ModifyExecutable)
 }
 
 // moveTogether reports whether the rename of a directory can be both: it is about files of either kind.
