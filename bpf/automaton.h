@@ -162,9 +162,12 @@ __noinline int automaton_strides(__u32 index)
 /* What the longest path has, with a step for each eight bytes of its names. */
 #define MAX_STEPS (MAX_COMPONENTS * (MAX_NAME + 1) / 8)
 
-/* What the automata that begin in starts accept of the path that was climbed last, or below it. */
+/*
+ * What the automata that begin in starts accept of the path that was climbed last.
+ * Unless it is NULL, below gets what they accept of paths below it.
+ */
 static __always_inline __u64 automata_path(volatile struct scratch *s, const struct policy *p,
-					   const __u32 *starts, __u32 index, bool below)
+					   const __u32 *starts, __u32 index, __u64 *below)
 {
 	__u64 accepted = 0;
 
@@ -184,7 +187,7 @@ static __always_inline __u64 automata_path(volatile struct scratch *s, const str
 					break;
 		accepted |= automaton_accept(p, s->state);
 		if (below)
-			accepted |= automaton_below(p, s->state);
+			*below |= automaton_below(p, s->state);
 	}
 	return accepted;
 }

@@ -286,7 +286,7 @@ static __always_inline __u64 match_automaton(__u32 i)
 	if (!s || !p || !put_names(i, s))
 		return 0;
 	s->revision = p->revision;
-	return automata_path(s, p, p->tables[RULES_FILE].path_starts, SLOT, false);
+	return automata_path(s, p, p->tables[RULES_FILE].path_starts, SLOT, 0);
 }
 VARIANT(match_automaton, match_automaton(i))
 

@@ -10,17 +10,21 @@ struct path_terms {
 	__u32 name_start;
 	__u64 no_path, no_name; /* selectors that do not ask */
 	__u64 in_scope; /* selectors worth the reading */
-	bool below; /* what is below the path satisfies them, too */
+	bool below; /* what is below the path may satisfy them, too */
 };
 
 /*
  * Which selectors of may the path that was climbed last satisfies. A path that
- * has not been resolved might be any, so must loses what asks for one.
+ * has not been resolved might be any, so must loses what asks for one. So it
+ * does of what is below a directory: who excludes one file does not exclude the
+ * directory.
  */
 static __always_inline __u64 path_match(volatile struct scratch *s, const struct policy *p,
 					const struct path_terms *terms, __u32 index, __u64 may,
 					__u64 *must)
 {
+	__u64 accepted, below = 0;
+
 	if (may & ~terms->no_name)
 		may &= automaton_name(s, p, terms->name_start) | terms->no_name;
 	*must = may;
@@ -29,12 +33,11 @@ static __always_inline __u64 path_match(volatile struct scratch *s, const struct
 		return may;
 	}
 	/* an internal path is none that a selector names */
+	accepted = terms->no_path;
 	if (!(s->path_flags & PATH_INTERNAL) && (may & terms->in_scope & ~terms->no_path))
-		may &= automata_path(s, p, terms->starts, index, terms->below) | terms->no_path;
-	else
-		may &= terms->no_path;
-	*must = may;
-	return may;
+		accepted |= automata_path(s, p, terms->starts, index, terms->below ? &below : 0);
+	*must = may & accepted;
+	return may & (accepted | below);
 }
 
 /*

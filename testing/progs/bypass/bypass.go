@@ -24,11 +24,14 @@ file:
     - name: guarded
       operation: [createExecutable, modifyExecutable, createFile, modifyFile, deleteFile]
       targetFilePath: [/guard/**, /kept/*/inner/file]
+    - name: exempt # which exempts no folder that it is in
+      targetFilePath: [/guard/*/exempt, /kept/*/inner/exempt]
     - name: marker
       operation: [createFile]
       targetFilePath: [` + Marker + `]
   responses:
     - match: [guarded]
+      exclude: [exempt]
       actions: [alert, block]
     - match: [marker]
       actions: [alert]
