@@ -49,9 +49,9 @@ func asked(selectors uint64, t *Table) string {
 
 var onOccasion = [...]string{
 	never:                  "",
-	whenMoved:              "where a directory is renamed with files of both in it, ",
+	whenMoved:              "where a directory is renamed, ",
 	whenOpened:             "where a file is opened to read and write, ",
-	whenMoved | whenOpened: "where a directory is renamed with files of both in it, or a file opened to read and write, ",
+	whenMoved | whenOpened: "where a directory is renamed, or a file opened to read and write, ",
 }
 
 // exempting names the excludes that can match what a selector of match does, by the occasion on which they only can.

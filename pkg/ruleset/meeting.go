@@ -85,11 +85,29 @@ func partsOf(path string) []string {
 	return parts
 }
 
-// meet walks the product of two patterns, as automata with a state before each element, and reports whether both can end
-// together. An element that is many stands for any number of elements that are not.
+// above reports whether a path of one list can be that of a directory in which, or below which, one of the other is.
+func (m *meetings) above(dirs, paths []string) bool {
+	is := func(part string) bool { return part == "**" }
+	return slices.ContainsFunc(dirs, func(dir string) bool {
+		return slices.ContainsFunc(paths, func(path string) bool {
+			parts := partsOf(path)
+			states, ok := ends(m, partsOf(dir), parts, is, m.texts)
+			return !ok || slices.Contains(states[:len(parts)], true)
+		})
+	})
+}
+
 func meet[E any](m *meetings, a, b []E, many func(E) bool, same func(x, y E) bool) bool {
+	states, ok := ends(m, a, b, many, same)
+	return !ok || states[len(b)]
+}
+
+// ends walks the product of two patterns, as automata with a state before each element, and returns the states that b can
+// be in where a ends. An element that is many stands for any number of elements that are not. It is not ok once the steps
+// are used up.
+func ends[E any](m *meetings, a, b []E, many func(E) bool, same func(x, y E) bool) (states []bool, ok bool) {
 	if m.left -= (len(a) + 1) * (len(b) + 1); m.left < 0 {
-		return true
+		return nil, false
 	}
 	here := make([]bool, len(b)+1)
 	here[0] = true
@@ -111,7 +129,7 @@ func meet[E any](m *meetings, a, b []E, many func(E) bool, same func(x, y E) boo
 			}
 		}
 		if i == len(a) {
-			return here[len(b)]
+			return here, true
 		}
 		here = next
 	}

@@ -46,20 +46,21 @@ type occasion uint8
 
 const (
 	never occasion = 0
-	// The rename of a directory is about all files that may be below, of either kind.
+	// The rename of a directory is about all files that may be below, of either kind. Of an exclude it asks whether
+	// that is about the directory itself.
 	whenMoved occasion = 1
 	// Opening a file to write may be opening it to read as well.
 	whenOpened occasion = 2
 )
 
 var butFor = [...]string{
-	whenMoved:              " but renames of directories with files of both in them",
+	whenMoved:              " but renames of directories",
 	whenOpened:             " but opening files to read and write",
-	whenMoved | whenOpened: " but renames of directories with files of both in them, and opening files to read and write",
+	whenMoved | whenOpened: " but renames of directories, and opening files to read and write",
 }
 
 // strangers returns the key of a condition for which two selectors never match the same operation; it is empty if there is
-// none, or none was found. Rarely says when both can match all the same.
+// none, or none was found. Rarely says when both can match all the same, the first one as an exclude.
 func (m *meetings) strangers(t policy.Type, a, b *policy.Selector) (key string, rarely occasion) {
 	other := map[string]policy.Condition{}
 	for _, c := range valued(b) {
@@ -89,13 +90,13 @@ func (m *meetings) strangers(t policy.Type, a, b *policy.Selector) (key string, 
 	if meet && somePair(ours, theirs, openTogether) {
 		rarely |= whenOpened
 	}
-	if somePair(ours, theirs, moveTogether) && (anywhere || m.some(starred, tops(a.TargetFilePath), tops(b.TargetFilePath))) {
+	if somePair(ours, theirs, moveTogether) && (meet || m.above(a.TargetFilePath, b.TargetFilePath)) {
 		rarely |= whenMoved
 	}
 	return key, rarely
 }
 
-// meet reports whether some operation can match both selectors, however rarely.
+// meet reports whether some operation can match both selectors, however rarely, the first one as an exclude.
 func (m *meetings) meet(t policy.Type, a, b *policy.Selector) bool {
 	key, rarely := m.strangers(t, a, b)
 	return key == "" || rarely != never
@@ -152,15 +153,4 @@ func openTogether(x, y policy.Operation) bool {
 func moveTogether(x, y policy.Operation) bool {
 	return x == y && x != policy.OpenFile ||
 		x == policy.CreateFile && y == policy.CreateExecutable || x == policy.ModifyFile && y == policy.ModifyExecutable
-}
-
-// tops are the outermost directories of paths. That of all files in one of them can be renamed at once, what is above
-// cannot.
-func tops(paths []string) []string {
-	var list []string
-	for _, path := range paths {
-		top, _, _ := strings.Cut(path[1:], "/")
-		list = append(list, top)
-	}
-	return slices.Compact(slices.Sorted(slices.Values(list)))
 }
