@@ -20,8 +20,13 @@ import (
 	"github.com/elastic/cloud-defend/testing/searchengine"
 )
 
-// fuzzTime is what each fuzz target gets.
-const fuzzTime = "10m"
+const (
+	// fuzzTime is what each fuzz target gets.
+	fuzzTime = "10m"
+	// minimizeTime is how often an input that reaches new code is run to make it shorter. By default that goes on for a
+	// minute with each, and nothing else is tried.
+	minimizeTime = "20x"
+)
 
 // Long runs what the gate has no time for; each step counts as a test, and one that fails does not end the run.
 func Long(ctx context.Context, root string, out io.Writer) (Tally, error) {
@@ -111,7 +116,10 @@ func fuzzTargets(root string) ([][]string, error) {
 				return nil, err
 			}
 			for _, m := range fuzzTarget.FindAllSubmatch(content, -1) {
-				commands = append(commands, []string{"test", "./" + dir, "-run", "^$", "-fuzz", "^" + string(m[1]) + "$", "-fuzztime", fuzzTime})
+				commands = append(commands, []string{
+					"test", "./" + dir, "-run", "^$", "-fuzz", "^" + string(m[1]) + "$",
+					"-fuzztime", fuzzTime, "-fuzzminimizetime", minimizeTime,
+				})
 			}
 		}
 	}

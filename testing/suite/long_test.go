@@ -14,6 +14,6 @@ func TestFuzzTargets(t *testing.T) {
 	targets, err := fuzzTargets("../..")
 	require.NoError(t, err)
 	for _, want := range [][2]string{{"./pkg/probe", "^FuzzDecode$"}, {"./pkg/policy", "^FuzzParse$"}, {"./pkg/output/terminal", "^FuzzLine$"}} {
-		require.Contains(t, targets, []string{"test", want[0], "-run", "^$", "-fuzz", want[1], "-fuzztime", "10m"})
+		require.Contains(t, targets, []string{"test", want[0], "-run", "^$", "-fuzz", want[1], "-fuzztime", "10m", "-fuzzminimizetime", "20x"})
 	}
 }
