@@ -128,6 +128,10 @@ func encodeTask(r *bpfRecord, task event.Task) {
 	t.Pid, t.Tid, t.Start, t.ParentPid, t.ParentStart = task.PID, task.TID, task.Start, task.ParentPID, task.ParentStart
 	t.Pgid, t.Sid, t.Nspid = task.GroupLeaderPID, task.SessionLeaderPID, task.NamespacePID
 	t.Uid, t.Gid, t.Ruid, t.Rgid = task.UID, task.GID, task.RealUID, task.RealGID
+	t.Suid, t.Sgid, t.GroupCount, t.Groups = task.SavedUID, task.SavedGID, task.Groups.Count, task.Groups.First
+	if task.Interactive {
+		t.OnTty = 1
+	}
 	t.CapEffective, t.CapPermitted, t.TtyMajor, t.TtyMinor = task.CapEffective, task.CapPermitted, task.TTYMajor, task.TTYMinor
 	copy(t.Comm[:], task.Comm)
 }
