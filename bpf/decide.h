@@ -15,7 +15,7 @@ static __always_inline int judge(__u32 index, __u32 type, __u32 operation, __u32
 	struct policy *p = policy_current();
 	struct path_terms terms;
 	struct ruletable *t;
-	__u64 may, must;
+	__u64 may;
 	__u32 flags;
 
 	if (!s)
@@ -28,9 +28,9 @@ static __always_inline int judge(__u32 index, __u32 type, __u32 operation, __u32
 	if (type == RULES_FILE && (flags & PATH_INTERNAL))
 		return 0;
 	t = &p->tables[type & (RULE_TYPES - 1)];
-	may = t->operations[operation & (MAX_OPERATIONS - 1)];
-	if (also < MAX_OPERATIONS)
-		may |= t->operations[also];
+	s->asked[0] = operation_selectors(t, operation);
+	s->asked[1] = operation_selectors(t, also);
+	may = s->asked[0] | s->asked[1];
 	if (flags & PATH_VOLUME)
 		may &= ~t->ignore_volumes;
 	if (flags & PATH_VOLUME_FILE)
@@ -42,10 +42,12 @@ static __always_inline int judge(__u32 index, __u32 type, __u32 operation, __u32
 	terms.name_start = t->name_start;
 	terms.no_path = t->no_path;
 	terms.no_name = t->no_name;
-	terms.in_scope = s->may;
 	terms.below = below;
-	may = path_match(s, p, &terms, index, may, &must);
-	rules_fire(s, p, index, type, must & s->who_must, may);
+	may = path_match(s, p, &terms, index, may);
+	s->path_may = may;
+	s->path_must &= s->who_must;
+	if (may & s->may & t->any_match)
+		responses_fire(index, type);
 	return 0;
 }
 
@@ -122,14 +124,9 @@ static __always_inline void request_evaluate(struct scratch *s, __u32 index,
 		s->record.path_flags = path_evaluate(s, index, q, q->operation, q->also);
 	}
 	if (q->from_operation != NO_OPERATION) {
-		__u64 may = s->record.may;
-
-		s->record.may = 0;
 		walk_start(s, q->from_mnt, q->from_dentry);
 		s->record.from_flags =
 			path_evaluate(s, index, q, q->from_operation, request_from_also(q));
-		s->record.may_from = s->record.may;
-		s->record.may = may;
 	}
 }
 

@@ -128,16 +128,16 @@ struct described_path {
 };
 
 struct rehearsal {
-	__u32 type, operation, also; /* also: MAX_OPERATIONS for none */
+	__u32 type, operation, also; /* also: perhaps NO_OPERATION */
 	__u32 interactive;
 	__u32 user;
 	__u32 leader_known; /* 0: the session has no living leader */
 	__u32 scope; /* enum scope_state */
-	__u32 pad;
+	__u32 aspects; /* how many the verdict has */
 	__u64 cgroup; /* of the container, for the names of users */
 	__u64 must, may; /* container conditions */
 	__u64 selectors, log, alert, block; /* the verdict */
-	__u64 possible; /* as in struct record */
+	struct aspect aspect[2];
 	struct described_path path, leader;
 };
 

@@ -41,6 +41,7 @@
 #define FOR_GO(type, name) const type *btf_##name __attribute__((unused))
 
 FOR_GO(struct record, record);
+FOR_GO(struct aspect, aspect);
 FOR_GO(enum limits, limits);
 FOR_GO(enum kind, kind);
 FOR_GO(enum hook, hook);

@@ -100,7 +100,9 @@ __noinline int rehearse_case(__u32 at)
 	c->log = s->record.log;
 	c->alert = s->record.alert;
 	c->block = s->record.block;
-	c->possible = s->record.may;
+	c->aspects = s->record.aspects;
+	c->aspect[0] = ((struct aspect *)s->data)[0];
+	c->aspect[1] = ((struct aspect *)s->data)[1];
 	scratch_release(s);
 	return 0;
 }

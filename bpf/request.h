@@ -4,8 +4,6 @@
 #ifndef CLOUD_DEFEND_REQUEST_H
 #define CLOUD_DEFEND_REQUEST_H
 
-#define NO_OPERATION MAX_OPERATIONS
-
 /* One operation on one file, or on two for a rename or a link. */
 struct request {
 	__u32 type, hook, action;
@@ -27,16 +25,11 @@ static __always_inline __u32 request_from_also(const struct request *q)
 /* The selectors that ask for what is done, on either end. */
 static __always_inline __u64 request_selectors(const struct ruletable *t, const struct request *q)
 {
-	__u64 selectors = 0;
+	__u64 selectors = operation_selectors(t, q->operation) | operation_selectors(t, q->also);
 
-	if (q->operation != NO_OPERATION)
-		selectors |= t->operations[q->operation & (MAX_OPERATIONS - 1)];
 	if (q->from_operation != NO_OPERATION)
-		selectors |= t->operations[q->from_operation & (MAX_OPERATIONS - 1)];
-	if (q->also != NO_OPERATION)
-		selectors |= t->operations[q->also & (MAX_OPERATIONS - 1)];
-	if (request_from_also(q) != NO_OPERATION)
-		selectors |= t->operations[OP_MODIFY_EXECUTABLE];
+		selectors |= operation_selectors(t, q->from_operation) |
+			     operation_selectors(t, request_from_also(q));
 	return selectors & t->any_match;
 }
 

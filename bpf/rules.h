@@ -9,55 +9,70 @@ struct path_terms {
 	const __u32 *starts; /* of automata */
 	__u32 name_start;
 	__u64 no_path, no_name; /* selectors that do not ask */
-	__u64 in_scope; /* selectors worth the reading */
 	bool below; /* what is below the path may satisfy them, too */
 };
 
 /*
- * Which selectors of may the path that was climbed last satisfies. A path that
- * has not been resolved might be any, so must loses what asks for one. So it
- * does of what is below a directory: who excludes one file does not exclude the
- * directory.
+ * Which selectors of may the path that was climbed last satisfies; path_must are
+ * those that it does certainly. A path that has not been resolved might be any,
+ * so these lose what asks for one. So they do what is below a directory: who
+ * excludes one file does not exclude the directory.
  */
 static __always_inline __u64 path_match(volatile struct scratch *s, const struct policy *p,
-					const struct path_terms *terms, __u32 index, __u64 may,
-					__u64 *must)
+					const struct path_terms *terms, __u32 index, __u64 may)
 {
 	__u64 accepted, below = 0;
 
 	if (may & ~terms->no_name)
 		may &= automaton_name(s, p, terms->name_start) | terms->no_name;
-	*must = may;
+	s->path_must = may;
 	if (s->path_flags & PATH_UNRESOLVED) {
-		*must &= terms->no_path;
+		s->path_must &= terms->no_path;
 		return may;
 	}
 	/* an internal path is none that a selector names */
 	accepted = terms->no_path;
-	if (!(s->path_flags & PATH_INTERNAL) && (may & terms->in_scope & ~terms->no_path))
+	if (!(s->path_flags & PATH_INTERNAL) && (may & s->may & ~terms->no_path))
 		accepted |= automata_path(s, p, terms->starts, index, terms->below ? &below : 0);
-	*must = may & accepted;
+	s->path_must = may & accepted;
 	return may & (accepted | below);
 }
 
-/*
- * Adds to the record what fires of the table that type names. The verifier looks
- * at this once, with what it works on in memory: the loop has one state for each
- * step then, instead of one for each way to get here.
- */
-__noinline int responses_fire(__u32 index, __u32 type)
+/* The selectors that ask for an operation. */
+static __always_inline __u64 operation_selectors(const struct ruletable *t, __u32 operation)
 {
-	volatile struct scratch *s = scratch_at(index);
-	struct policy *p = policy_current();
-	const struct ruletable *t;
+	return t->operations[operation & (MAX_OPERATIONS - 1)];
+}
 
-	if (!s)
-		return 0;
-	if (!p || p->revision != s->revision) {
-		s->stale = 1;
-		return 0;
-	}
-	t = &p->tables[type & (RULE_TYPES - 1)];
+/* Keeps an aspect for user space, should the container be unknown. Strings come after it. */
+static __always_inline void aspect_keep(volatile struct scratch *s, __u64 must, __u64 may)
+{
+	__u32 n = s->record.aspects & (MAX_ASPECTS - 1);
+	volatile struct aspect *a = (volatile struct aspect *)s->data + n;
+
+	a->must = must;
+	a->may = may;
+	s->record.aspects = n + 1;
+	s->used = (n + 1) * sizeof(*a);
+}
+
+/*
+ * Adds to the record which responses fire for one aspect: what a response
+ * matches and what it excludes is the same operation on the same path. A bit is
+ * certain or possible: must and may of the container, path_must and path_may of
+ * everything else. Log and alert take what is possible, to be settled in user
+ * space. Block takes what is certain of the container, so that it fires only if
+ * it would whatever the container turns out to be (or what is possible, when the
+ * operator chose to fail closed); but of the path it takes what is possible,
+ * because the depth of a path is the attacker's choice.
+ */
+static __always_inline void aspect_fire(volatile struct scratch *s, const struct policy *p,
+					const struct ruletable *t, __u64 path_must, __u64 path_may)
+{
+	s->match = s->may & path_may;
+	s->exclude = s->must & path_must;
+	s->match_block = p->fail_closed ? s->match : s->must & path_may;
+	s->exclude_block = p->fail_closed ? s->exclude : s->may & path_must;
 	for (__u32 r = 0; r < MAX_RESPONSES; r++) {
 		__u64 hits, fires, refuses, bit = 1ULL << r;
 
@@ -72,28 +87,37 @@ __noinline int responses_fire(__u32 index, __u32 type)
 		s->record.alert |= t->alert & bit & fires;
 		s->record.block |= t->block & bit & refuses;
 	}
-	return 0;
 }
 
 /*
- * Which responses fire. A bit is certain or possible: must and may of the
- * container, path_must and path_may of everything else. Log and alert take
- * what is possible, to be settled in user space. Block takes what is certain
- * of the container, so that it fires only if it would whatever the container
- * turns out to be (or what is possible, when the operator chose to fail
- * closed); but of the path it takes what is possible, because the depth of a
- * path is the attacker's choice.
+ * The same for both operations on the path that was matched last, of the table
+ * that type names. The verifier looks at this once, with what it works on in
+ * memory: the loop has one state for each step then, instead of one for each way
+ * to get here.
  */
-static __always_inline void rules_fire(volatile struct scratch *s, const struct policy *p,
-				       __u32 index, __u32 type, __u64 path_must, __u64 path_may)
+__noinline int responses_fire(__u32 index, __u32 type)
 {
-	s->match = s->may & path_may;
-	s->exclude = s->must & path_must;
-	s->match_block = p->fail_closed ? s->match : s->must & path_may;
-	s->exclude_block = p->fail_closed ? s->exclude : s->may & path_must;
-	s->record.may |= path_may;
-	if (s->match & p->tables[type & (RULE_TYPES - 1)].any_match)
-		responses_fire(index, type);
+	volatile struct scratch *s = scratch_at(index);
+	struct policy *p = policy_current();
+	const struct ruletable *t;
+
+	if (!s)
+		return 0;
+	if (!p || p->revision != s->revision) {
+		s->stale = 1;
+		return 0;
+	}
+	t = &p->tables[type & (RULE_TYPES - 1)];
+	for (__u32 i = 0; i < 2; i++) {
+		__u64 may = s->path_may & s->asked[i];
+		__u64 must = s->path_must & may;
+
+		if (!(may & s->may & t->any_match))
+			continue;
+		aspect_keep(s, must, may);
+		aspect_fire(s, p, t, must, may);
+	}
+	return 0;
 }
 
 #endif

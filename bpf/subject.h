@@ -87,7 +87,6 @@ __noinline int subject_leader(__u32 index)
 	struct policy *p = policy_current();
 	struct path_terms terms;
 	struct ruletable *t;
-	__u64 may, must;
 
 	if (!s)
 		return 0;
@@ -100,11 +99,9 @@ __noinline int subject_leader(__u32 index)
 	terms.name_start = t->leader_name_start;
 	terms.no_path = t->no_leader;
 	terms.no_name = t->no_leader_name;
-	terms.in_scope = s->may;
 	terms.below = false;
-	may = path_match(s, p, &terms, index, s->who_may, &must);
-	s->who_may = may;
-	s->who_must &= must;
+	s->who_may = path_match(s, p, &terms, index, s->who_may);
+	s->who_must &= s->path_must;
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 enum limits {
 	MAX_RESPONSES = 64,
 	MAX_OPERATIONS = 16,
+	NO_OPERATION = MAX_OPERATIONS - 1, /* one that no selector asks for */
 	MAX_ACCEPT = 8192,
 	MAX_CELLS = 1 << 18,
 	MAX_AUTOMATA = 4, /* for one kind of path */
@@ -27,6 +28,8 @@ enum limits {
 	SCRATCH_SLOTS = 4, /* per processor */
 	MAX_CASES = 64, /* rehearsed in one run */
 	MAX_SEATS = 8192, /* a power of two */
+	MAX_ASPECTS =
+		8, /* two paths, each as seen from two roots, two operations on each; a power of two */
 };
 
 /* Identity of the mount at the top of a mount namespace's "/". */
@@ -136,20 +139,28 @@ struct taskinfo {
 };
 
 /*
- * One ring record: this header, then the strings that it counts, in the
- * order path, path_from, executable, cwd, args. A path has no final NUL; args
- * is argv as in memory, each string with its NUL.
+ * One operation on one path, of those that a call comes to: the selectors that
+ * it satisfies, certainly and possibly, conditions on the container apart.
+ */
+struct aspect {
+	__u64 must, may;
+};
+
+/*
+ * One ring record: this header, then what it counts, the aspects and the strings
+ * in the order path, path_from, executable, cwd, args. A path has no final NUL;
+ * args is argv as in memory, each string with its NUL.
  */
 struct record {
 	__u32 size; /* of the whole record */
 	__u8 kind, hook, action, outcome;
 	__u64 time; /* ns since boot */
 	__u64 selectors, log, alert, block; /* bits of struct ruletable */
-	__u64 may, may_from; /* selector bits before any container condition, per path */
 	__u64 scope_cgroup;
 	__u32 scope; /* enum scope_state */
 	__u32 revision;
-	__u32 operation;
+	__u16 operation;
+	__u16 aspects; /* how many */
 	__u32 flags; /* enum record_flag */
 	__u32 mode; /* st_mode, existing or requested */
 	__s32 exit_code; /* as wait(2) gives it */

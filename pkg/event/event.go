@@ -214,6 +214,25 @@ type Cgroup struct {
 	Path string // relative to the hierarchy's root
 }
 
+// MaxAspects is how many aspects a call can have: of two paths, each as seen from
+// two roots, two operations.
+const MaxAspects = 8
+
+// Aspect is one operation on one path, of those that a call comes to: the
+// selectors that it satisfies, certainly and possibly, conditions on the container
+// apart. It possibly satisfies what asks for the path where that was not resolved,
+// or where files below a directory are meant that nobody listed.
+type Aspect struct{ Must, May uint64 }
+
+// Aspects are those of one call that some response may match.
+type Aspects struct {
+	Count uint16
+	First [MaxAspects]Aspect
+}
+
+// Known lists the aspects.
+func (a *Aspects) Known() []Aspect { return a.First[:min(a.Count, MaxAspects)] }
+
 // Decision is what the policy said. Bits index the selectors and responses of
 // the revision's ruleset.
 type Decision struct {
@@ -225,11 +244,8 @@ type Decision struct {
 	// Unresolved: evaluated for an unknown container; Selectors and the
 	// response bits are an upper bound, to be settled with real metadata.
 	Unresolved bool
-	// ContainerMay are the selector bits that survived everything but the
-	// container conditions: what settling needs. Selectors whose path could
-	// not be resolved count as matching. ContainerMayFrom is the same for
-	// PathFrom, whose operation is judged apart; 0 where only Path is judged.
-	ContainerMay, ContainerMayFrom uint64
+	// Aspects are what was judged: what settling needs.
+	Aspects Aspects
 	// AlertCopy: the alert of this Fork or Exec comes as an event of its own,
 	// a copy.
 	AlertCopy bool

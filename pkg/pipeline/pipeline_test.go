@@ -35,7 +35,7 @@ func TestEndOfProcessWhoseStartWaits(t *testing.T) {
 	task := event.Task{PID: 100, TID: 100, Start: 1, ParentPID: 1}
 	scope := event.Scope{State: event.Unknown, CgroupID: 7}
 	p.handle(&event.Event{Kind: event.Exec, Action: event.ActionExec, Outcome: event.OutcomeSuccess, Task: task,
-		Scope: scope, Time: time.Now(), Decision: event.Decision{Log: 1, Unresolved: true, ContainerMay: 1}})
+		Scope: scope, Time: time.Now(), Decision: event.Decision{Log: 1, Unresolved: true, Aspects: aspects(1)}})
 	p.handle(&event.Event{Kind: event.Exit, Action: event.ActionEnd, Outcome: event.OutcomeSuccess, Task: task, Time: time.Now()})
 	p.expire(time.Now().Add(time.Minute))
 	require.Empty(t, p.logged, "remembered for ever")

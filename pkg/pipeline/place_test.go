@@ -51,7 +51,7 @@ func TestCluster(t *testing.T) {
 	require.True(t, p.known(c, brakeRules(t)), "rules that do not ask")
 	require.NoError(t, p.tell(c), "the kernel is not told")
 
-	ev := &event.Event{Kind: event.File, Decision: event.Decision{Revision: 1, Unresolved: true, ContainerMay: 1}}
+	ev := &event.Event{Kind: event.File, Decision: event.Decision{Revision: 1, Unresolved: true, Aspects: aspects(1)}}
 	for name, want := range map[string]uint64{"prod": 1, "test": 0} {
 		p.cluster.Store(&ruleset.Cluster{ID: "c1", Name: name})
 		require.True(t, p.known(c, rs))

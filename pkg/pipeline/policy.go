@@ -104,8 +104,8 @@ func (p *Pipeline) decide(ev *event.Event, c container.Container) event.Decision
 	}
 	t := typeOf(ev)
 	bits := rs.Scope(c, p.clusterNow())[t] & (rs.Tables[t].NoUserName | rs.NamedUsers(c.Users)[ev.Task.UID])
-	d := settle.Decide(ev, bits, func(matching uint64) (selectors, log, alert, block uint64) {
-		out := rs.Fire(t, matching)
+	d := settle.Decide(ev, bits, func(match, exclude uint64) (selectors, log, alert, block uint64) {
+		out := rs.Fire(t, match, exclude)
 		return out.Selectors, out.Log, out.Alert, out.Block
 	})
 	switch {
@@ -128,7 +128,11 @@ func (p *Pipeline) disarm(ev *event.Event) {
 	d, t := &ev.Decision, typeOf(ev)
 	withheld := d.Alert & rs.Tables[t].Disarmed
 	if ev.Scope.State == event.Unknown {
-		withheld &= rs.Withheld(t, d.ContainerMay) | rs.Withheld(t, d.ContainerMayFrom)
+		var certain uint64
+		for _, a := range d.Aspects.Known() {
+			certain |= rs.Withheld(t, ruleset.Aspect(a))
+		}
+		withheld &= certain
 	}
 	if withheld == 0 {
 		return

@@ -36,6 +36,15 @@ func brakeRules(t *testing.T) *ruleset.Ruleset {
 	return rs
 }
 
+// aspects are of paths that were resolved.
+func aspects(selectors ...uint64) (a event.Aspects) {
+	for i, set := range selectors {
+		a.First[i] = event.Aspect{Must: set, May: set}
+	}
+	a.Count = uint16(len(selectors))
+	return a
+}
+
 // Events say what would have been refused, by the rules that judged them.
 func TestDisarmedEvents(t *testing.T) {
 	p := &Pipeline{own: 99}
@@ -54,9 +63,9 @@ func TestDisarmedEvents(t *testing.T) {
 		"succeeded":         {known, event.OutcomeSuccess, event.Decision{Revision: 2, Alert: 3, Selectors: 1}, true, false},
 		"only alerted on":   {known, event.OutcomeUnknown, event.Decision{Revision: 2, Alert: 1, Selectors: 1}, false, false},
 		"our own":           {event.Scope{State: event.Known, CgroupID: 99}, event.OutcomeUnknown, event.Decision{Revision: 2, Alert: 3}, false, true},
-		"not known, any":    {unknown, event.OutcomeUnknown, event.Decision{Revision: 2, Alert: 3, ContainerMay: 1}, true, false},
-		"not known, image":  {unknown, event.OutcomeUnknown, event.Decision{Revision: 2, Alert: 5, ContainerMay: 2}, false, false},
-		"the old name":      {unknown, event.OutcomeUnknown, event.Decision{Revision: 2, Alert: 3, ContainerMayFrom: 1}, true, false},
+		"not known, any":    {unknown, event.OutcomeUnknown, event.Decision{Revision: 2, Alert: 3, Aspects: aspects(1)}, true, false},
+		"not known, image":  {unknown, event.OutcomeUnknown, event.Decision{Revision: 2, Alert: 5, Aspects: aspects(2)}, false, false},
+		"the old name":      {unknown, event.OutcomeUnknown, event.Decision{Revision: 2, Alert: 3, Aspects: aspects(2, 1)}, true, false},
 		"no such rules now": {known, event.OutcomeUnknown, event.Decision{Revision: 9, Alert: 3}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,6 +36,12 @@ type bpfAlias struct {
 	Pad        uint32
 }
 
+type bpfAspect struct {
+	_    structs.HostLayout
+	Must uint64
+	May  uint64
+}
+
 type bpfContainer struct {
 	_      structs.HostLayout
 	Cgroup uint64
@@ -131,6 +137,7 @@ type bpfLimits uint32
 const (
 	bpfLimitsMAX_RESPONSES  bpfLimits = 64
 	bpfLimitsMAX_OPERATIONS bpfLimits = 16
+	bpfLimitsNO_OPERATION   bpfLimits = 15
 	bpfLimitsMAX_ACCEPT     bpfLimits = 8192
 	bpfLimitsMAX_CELLS      bpfLimits = 262144
 	bpfLimitsMAX_AUTOMATA   bpfLimits = 4
@@ -144,6 +151,7 @@ const (
 	bpfLimitsSCRATCH_SLOTS  bpfLimits = 4
 	bpfLimitsMAX_CASES      bpfLimits = 64
 	bpfLimitsMAX_SEATS      bpfLimits = 8192
+	bpfLimitsMAX_ASPECTS    bpfLimits = 8
 )
 
 type bpfOpened struct {
@@ -240,12 +248,11 @@ type bpfRecord struct {
 	Log         uint64
 	Alert       uint64
 	Block       uint64
-	May         uint64
-	MayFrom     uint64
 	ScopeCgroup uint64
 	Scope       uint32
 	Revision    uint32
-	Operation   uint32
+	Operation   uint16
+	Aspects     uint16
 	Flags       uint32
 	Mode        uint32
 	ExitCode    int32
@@ -307,7 +314,7 @@ type bpfRehearsal struct {
 	User        uint32
 	LeaderKnown uint32
 	Scope       uint32
-	Pad         uint32
+	Aspects     uint32
 	Cgroup      uint64
 	Must        uint64
 	May         uint64
@@ -315,7 +322,7 @@ type bpfRehearsal struct {
 	Log         uint64
 	Alert       uint64
 	Block       uint64
-	Possible    uint64
+	Aspect      [2]bpfAspect
 	Path        bpfDescribedPath
 	Leader      bpfDescribedPath
 }
@@ -358,6 +365,9 @@ type bpfScratch struct {
 	May          uint64
 	WhoMust      uint64
 	WhoMay       uint64
+	PathMust     uint64
+	PathMay      uint64
+	Asked        [2]uint64
 	Match        uint64
 	Exclude      uint64
 	MatchBlock   uint64
@@ -461,6 +471,7 @@ const (
 	bpfProgX_exit            = "x_exit"
 	bpfProgX_open            = "x_open"
 	bpfVarBtfAction          = "btf_action"
+	bpfVarBtfAspect          = "btf_aspect"
 	bpfVarBtfCounter         = "btf_counter"
 	bpfVarBtfHook            = "btf_hook"
 	bpfVarBtfKind            = "btf_kind"
@@ -596,6 +607,7 @@ type bpfMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
 	BtfAction          *ebpf.VariableSpec `ebpf:"btf_action"`
+	BtfAspect          *ebpf.VariableSpec `ebpf:"btf_aspect"`
 	BtfCounter         *ebpf.VariableSpec `ebpf:"btf_counter"`
 	BtfHook            *ebpf.VariableSpec `ebpf:"btf_hook"`
 	BtfKind            *ebpf.VariableSpec `ebpf:"btf_kind"`
@@ -682,6 +694,7 @@ func (m *bpfMaps) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
 	BtfAction          *ebpf.Variable `ebpf:"btf_action"`
+	BtfAspect          *ebpf.Variable `ebpf:"btf_aspect"`
 	BtfCounter         *ebpf.Variable `ebpf:"btf_counter"`
 	BtfHook            *ebpf.Variable `ebpf:"btf_hook"`
 	BtfKind            *ebpf.Variable `ebpf:"btf_kind"`

@@ -5,6 +5,7 @@
 package probe
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,6 +24,7 @@ const (
 	// numbers, the strings.
 	commOffset = int(unsafe.Offsetof(bpfRecord{}.Task) + unsafe.Offsetof(bpfRecord{}.Task.Comm))
 	shortText  = 512
+	aspectSize = int(unsafe.Sizeof(bpfAspect{}))
 )
 
 // hookNames are the values of cloud_defend.hook_point; the names of the
@@ -80,16 +82,16 @@ func header(raw []byte) (bpfRecord, error) {
 		return r, fmt.Errorf("%w: %d bytes, a header has %d", errMalformed, len(raw), headerSize)
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&r)), headerSize), raw)
-	counted := uint64(r.PathLen) + uint64(r.FromLen) + uint64(r.ExeLen) + uint64(r.CwdLen) + uint64(r.ArgsLen)
+	counted := uint64(r.Aspects)*uint64(aspectSize) + uint64(r.PathLen) + uint64(r.FromLen) + uint64(r.ExeLen) + uint64(r.CwdLen) + uint64(r.ArgsLen)
 	if counted > uint64(len(raw)-headerSize) {
-		return r, fmt.Errorf("%w: counts %d bytes of strings, has %d", errMalformed, counted, len(raw)-headerSize)
+		return r, fmt.Errorf("%w: counts %d bytes after the header, has %d", errMalformed, counted, len(raw)-headerSize)
 	}
 	if int(r.Hook) >= len(hookNames) || int(r.Action) >= len(actions) {
 		return r, fmt.Errorf("%w: hook %d, action %d", errMalformed, r.Hook, r.Action)
 	}
-	if bpfScopeState(r.Scope) > bpfScopeStateSCOPE_UNKNOWN || bpfOutcome(r.Outcome) > bpfOutcomeOUTCOME_VOID ||
-		bpfLimits(r.Operation) >= bpfLimitsMAX_OPERATIONS {
-		return r, fmt.Errorf("%w: scope %d, outcome %d, operation %d", errMalformed, r.Scope, r.Outcome, r.Operation)
+	if bpfScopeState(r.Scope) > bpfScopeStateSCOPE_UNKNOWN || r.Aspects > event.MaxAspects || bpfOutcome(r.Outcome) > bpfOutcomeOUTCOME_VOID ||
+		bpfLimits(r.Operation) >= bpfLimitsNO_OPERATION {
+		return r, fmt.Errorf("%w: scope %d, outcome %d, operation %d, %d aspects", errMalformed, r.Scope, r.Outcome, r.Operation, r.Aspects)
 	}
 	return r, nil
 }
@@ -103,7 +105,7 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 	}
 	ev, text := allocate(kind, raw[commOffset:])
 	comm, _, _ := strings.Cut(text[:len(r.Task.Comm)], "\x00")
-	text = text[headerSize-commOffset:]
+	text = text[headerSize+int(r.Aspects)*aspectSize-commOffset:]
 	take := func(n uint32) string {
 		s := text[:n]
 		text = text[n:]
@@ -121,7 +123,7 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 		ArgsCut:  r.Flags&uint32(bpfRecordFlagRECORD_ARGS_CUT) != 0,
 		ExitCode: exitCode(r.ExitCode),
 		Scope:    event.Scope{State: event.ScopeState(r.Scope), CgroupID: r.ScopeCgroup},
-		Decision: decision(r),
+		Decision: decision(r, raw[headerSize:]),
 	}
 	ev.Path = path(take(r.PathLen), r.PathFlags)
 	ev.PathFrom = path(take(r.FromLen), r.FromFlags)
@@ -176,20 +178,24 @@ func task(r *bpfRecord, comm string) event.Task {
 	}
 }
 
-func decision(r *bpfRecord) event.Decision {
-	return event.Decision{
-		Revision:         r.Revision,
-		Operation:        uint8(r.Operation),
-		Selectors:        r.Selectors,
-		Log:              r.Log,
-		Alert:            r.Alert,
-		Block:            r.Block,
-		Unresolved:       bpfScopeState(r.Scope) == bpfScopeStateSCOPE_UNKNOWN,
-		ContainerMay:     r.May,
-		ContainerMayFrom: r.MayFrom,
-		Spared:           r.Flags&uint32(bpfRecordFlagRECORD_SPARED) != 0,
-		Lapsed:           r.Flags&uint32(bpfRecordFlagRECORD_LAPSED) != 0,
+func decision(r *bpfRecord, counted []byte) event.Decision {
+	d := event.Decision{
+		Revision:   r.Revision,
+		Operation:  uint8(r.Operation),
+		Selectors:  r.Selectors,
+		Log:        r.Log,
+		Alert:      r.Alert,
+		Block:      r.Block,
+		Unresolved: bpfScopeState(r.Scope) == bpfScopeStateSCOPE_UNKNOWN,
+		Spared:     r.Flags&uint32(bpfRecordFlagRECORD_SPARED) != 0,
+		Lapsed:     r.Flags&uint32(bpfRecordFlagRECORD_LAPSED) != 0,
 	}
+	d.Aspects.Count = r.Aspects
+	for i := range d.Aspects.Known() {
+		at := counted[i*aspectSize:]
+		d.Aspects.First[i] = event.Aspect{Must: binary.NativeEndian.Uint64(at), May: binary.NativeEndian.Uint64(at[8:])}
+	}
+	return d
 }
 
 func path(name string, flags uint8) event.Path {

@@ -79,7 +79,8 @@ func TestDecodeRefusesMalformed(t *testing.T) {
 		"action":    func(r *bpfRecord) { r.Action = 99 },
 		"scope":     func(r *bpfRecord) { r.Scope = 256 + uint32(bpfScopeStateSCOPE_KNOWN) },
 		"outcome":   func(r *bpfRecord) { r.Outcome = uint8(bpfOutcomeOUTCOME_VOID) + 1 },
-		"operation": func(r *bpfRecord) { r.Operation = uint32(bpfLimitsMAX_OPERATIONS) },
+		"operation": func(r *bpfRecord) { r.Operation = uint16(bpfLimitsNO_OPERATION) },
+		"aspects":   func(r *bpfRecord) { r.Aspects = uint16(bpfLimitsMAX_ASPECTS) + 1 },
 		"overflow":  func(r *bpfRecord) { r.PathLen, r.FromLen = 1<<31, 1<<31 },
 	} {
 		_, err := decodeSample(sample(set, ""))

@@ -75,18 +75,24 @@ func TestKernelRehearsal(t *testing.T) {
 		exec(func(d *Described) { d.Known, d.Must = false, 13 }),
 	})
 	require.NoError(t, err)
+	of := func(selectors ...uint64) (list []ruleset.Aspect) {
+		for _, set := range selectors {
+			list = append(list, ruleset.Aspect{Must: set, May: set})
+		}
+		return list
+	}
 	want := []Verdict{
-		{1, 1, 0, 0, 1},
+		{1, 1, 0, 0, of(1)},
 		{},
-		{3, 1, 2, 2, 3},
-		{4, 0, 2, 2, 4},
-		{1, 1, 0, 0, 1},
+		{3, 1, 2, 2, of(2, 1)},
+		{4, 0, 2, 2, of(4)},
+		{1, 1, 0, 0, of(1)},
 		{},
-		{1, 1, 0, 0, 3},
-		{0, 0, 0, 0, 2},
-		{2, 0, 2, 0, 2},
-		{12, 0, 4, 4, 14},
-		{2, 0, 2, 0, 2},
+		{1, 1, 0, 0, of(3)},
+		{},
+		{2, 0, 2, 0, of(2)},
+		{12, 0, 4, 4, of(14)},
+		{2, 0, 2, 0, of(2)},
 	}
 	require.Equal(t, want, got)
 }

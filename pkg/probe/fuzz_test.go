@@ -5,6 +5,7 @@
 package probe
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 	"strings"
@@ -81,13 +82,15 @@ func textSize(ev *event.Event) int {
 // encodeRecord is the inverse of decode, written down apart from it.
 func encodeRecord(ev *event.Event) []byte {
 	var text strings.Builder
+	for _, a := range ev.Decision.Aspects.Known() {
+		text.Write(binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, a.Must), a.May))
+	}
 	put := func(s string) uint32 { text.WriteString(s); return uint32(len(s)) }
 	r := bpfRecord{
 		Action: uint8(ev.Action), Time: uint64(ev.Time.Sub(time.Unix(1000, 0))), OtherPid: ev.Parent.PID, OtherStart: ev.Parent.Start,
 		Mode: ev.FileMode, ExitCode: ev.ExitCode << 8, Scope: uint32(ev.Scope.State), ScopeCgroup: ev.Scope.CgroupID,
-		Revision: ev.Decision.Revision, Operation: uint32(ev.Decision.Operation), Selectors: ev.Decision.Selectors,
+		Revision: ev.Decision.Revision, Operation: uint16(ev.Decision.Operation), Aspects: ev.Decision.Aspects.Count, Selectors: ev.Decision.Selectors,
 		Log: ev.Decision.Log, Alert: ev.Decision.Alert, Block: ev.Decision.Block,
-		May: ev.Decision.ContainerMay, MayFrom: ev.Decision.ContainerMayFrom,
 	}
 	for kind := range maps.Keys(kinds) {
 		if kinds[kind] == ev.Kind {

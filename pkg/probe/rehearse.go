@@ -45,7 +45,7 @@ type Described struct {
 }
 
 // NoOperation is none, for Described.Also.
-const NoOperation = policy.Operation(bpfLimitsMAX_OPERATIONS)
+const NoOperation = policy.Operation(bpfLimitsNO_OPERATION)
 
 // DescribedPath is a path as the walk to the root leaves it.
 type DescribedPath struct {
@@ -55,11 +55,10 @@ type DescribedPath struct {
 	Unresolved, Internal, Volume, VolumeFile bool
 }
 
-// Verdict is what the programs decided. Possible are the selectors that match
-// when nothing is asked of the container.
+// Verdict is what the programs decided, and the aspects of what they judged.
 type Verdict struct {
 	Selectors, Log, Alert, Block uint64
-	Possible                     uint64
+	Aspects                      []ruleset.Aspect
 }
 
 // Rehearsal is the programs' judgement without their hooks, run by
@@ -159,7 +158,10 @@ func (r *Rehearsal) Run(cases []Described) ([]Verdict, error) {
 	verdicts := make([]Verdict, len(cases))
 	for i := range verdicts {
 		c := r.slot(i)
-		verdicts[i] = Verdict{c.Selectors, c.Log, c.Alert, c.Block, c.Possible}
+		verdicts[i] = Verdict{Selectors: c.Selectors, Log: c.Log, Alert: c.Alert, Block: c.Block}
+		for _, a := range c.Aspect[:c.Aspects] {
+			verdicts[i].Aspects = append(verdicts[i].Aspects, ruleset.Aspect{Must: a.Must, May: a.May})
+		}
 	}
 	return verdicts, nil
 }

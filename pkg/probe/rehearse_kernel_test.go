@@ -60,7 +60,7 @@ func inKernel(t testing.TB) evaluator {
 			for i, v := range verdicts {
 				got := verdict{Decision: ruleset.Decision{Selectors: v.Selectors, Log: v.Log, Alert: v.Alert, Block: v.Block}}
 				if deeds[i].box == unknownBox {
-					got.possible = v.Possible
+					copy(got.aspects[:], v.Aspects)
 				}
 				out = append(out, got)
 			}

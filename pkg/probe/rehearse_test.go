@@ -26,13 +26,13 @@ type evaluator func(t testing.TB, st *stage, typ policy.Type, deeds []deed) []ve
 // verdict is a decision and, of an unknown container, what is needed to settle it.
 type verdict struct {
 	ruleset.Decision
-	possible uint64
+	aspects [2]ruleset.Aspect
 }
 
 func goVerdict(rs *ruleset.Ruleset, typ policy.Type, s ruleset.Subject) verdict {
 	v := verdict{Decision: rs.Judge(typ, s)}
 	if s.UserUnnamed { // the container is unknown
-		v.possible = rs.Possible(typ, s)
+		copy(v.aspects[:], rs.Aspects(typ, s))
 	}
 	return v
 }

@@ -121,7 +121,8 @@ func (r *stormRules) tags() (all uint64) {
 func (r *stormRules) judge(revision uint32, places ...int) ruleset.Decision {
 	var d ruleset.Decision
 	for _, place := range places {
-		one := r.Fire(policy.File, (r.place[place]|r.tags())&r.bits(revision))
+		matching := (r.place[place] | r.tags()) & r.bits(revision)
+		one := r.Fire(policy.File, matching, matching)
 		d.Selectors |= one.Selectors
 		d.Log |= one.Log
 		d.Alert |= one.Alert

@@ -436,13 +436,15 @@ func (s *storm) compare(v *judgement, op operation, ev *event.Event) {
 	d := ev.Decision
 	rules := s.rules[d.Revision&1]
 	want := rules.judge(d.Revision, op.places...)
-	may, from := rules.place[op.places[0]]|rules.tags(), uint64(0)
-	if len(op.places) > 1 {
-		from = rules.place[op.places[1]] | rules.tags()
+	var aspects event.Aspects
+	for _, place := range op.places {
+		set := rules.place[place] | rules.tags()
+		aspects.First[aspects.Count] = event.Aspect{Must: set, May: set}
+		aspects.Count++
 	}
 	switch {
-	case d.ContainerMay != may || d.ContainerMayFrom != from:
-		v.fault(&v.torn, op, "path matched %x and %x instead of %x and %x by revision %d", d.ContainerMay, d.ContainerMayFrom, may, from, d.Revision)
+	case d.Aspects != aspects:
+		v.fault(&v.torn, op, "path matched %x instead of %x by revision %d", d.Aspects.Known(), aspects.Known(), d.Revision)
 	case ev.Scope.State != event.Known || ev.Scope.CgroupID != s.cgroup || d.Unresolved:
 		v.fault(&v.unresolved, op, "scope %+v by revision %d", ev.Scope, d.Revision)
 	case d.Selectors != want.Selectors || d.Log != want.Log || d.Alert != want.Alert || d.Block != want.Block:

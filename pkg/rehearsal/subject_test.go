@@ -37,10 +37,12 @@ cases:
 		s := Subject(rs, c)
 		match := sceneOf(rs, c).match()
 		if c.Container.Unknown {
-			require.Equal(t, rs.Possible(c.Type, s), match, c.Name)
+			aspects := rs.Aspects(c.Type, s)
+			require.Len(t, aspects, 1, c.Name)
+			require.Equal(t, aspects[0].May, match, c.Name)
 			continue
 		}
-		require.Equal(t, rs.Judge(c.Type, s), rs.Fire(c.Type, match), c.Name)
+		require.Equal(t, rs.Judge(c.Type, s), rs.Fire(c.Type, match, match), c.Name)
 	}
 }
 

@@ -15,8 +15,6 @@ import (
 // must is always part of may.
 type Query struct {
 	Operation policy.Operation
-	// Reads says that an open for writing is one for reading too, and so openFile besides.
-	Reads bool
 	// OnVolume says that the file is on a volume mounted into the container, OnVolumeFile that it is itself such a
 	// mount.
 	OnVolume, OnVolumeFile bool
@@ -50,9 +48,17 @@ func (r *Ruleset) Decide(t policy.Type, q Query) Decision {
 	return table.decide(may, must, considered&q.ContainerMust&q.PathMay, considered&q.ContainerMay&q.PathMust)
 }
 
-// Fire evaluates the responses of a type for the selectors that match, all of their conditions considered.
-func (r *Ruleset) Fire(t policy.Type, matching uint64) Decision {
-	return r.Tables[t].decide(matching, matching, matching, matching)
+// Fire evaluates the responses of a type for the selectors that count for match and for exclude lists, all of their
+// conditions considered.
+func (r *Ruleset) Fire(t policy.Type, match, exclude uint64) Decision {
+	return r.Tables[t].decide(match, exclude, match, exclude)
+}
+
+// or adds what fires for another aspect of the same call.
+func (d Decision) or(other Decision) Decision {
+	return Decision{
+		Selectors: d.Selectors | other.Selectors, Log: d.Log | other.Log, Alert: d.Alert | other.Alert, Block: d.Block | other.Block,
+	}
 }
 
 // decide evaluates the responses for the selectors that count for match and for exclude lists, block apart.
@@ -72,9 +78,6 @@ func (t *Table) decide(match, exclude, blockMatch, blockExclude uint64) Decision
 // considered are the selectors that accept the operation and the kind of mount.
 func (t *Table) considered(q Query) uint64 {
 	set := t.Operations[q.Operation]
-	if q.Reads {
-		set |= t.Operations[policy.OpenFile]
-	}
 	if q.OnVolume {
 		set &^= t.IgnoreVolumeMounts
 	}

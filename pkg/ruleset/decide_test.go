@@ -95,12 +95,37 @@ func TestDecide(t *testing.T) {
 	require.Equal(t, []string{"etc", "mounted"}, r.Names(policy.File, etc|mounted|1<<63))
 }
 
+// Opening a file to read and write is two operations: what exempts the one does not exempt the other.
+func TestEachOperationHasItsExcludes(t *testing.T) {
+	section := func(match, exclude policy.Operation) *policy.Policy {
+		return &policy.Policy{File: &policy.Section{
+			Selectors: []policy.Selector{
+				{Name: "match", Operations: []policy.Operation{match}}, {Name: "exclude", Operations: []policy.Operation{exclude}},
+			},
+			Responses: []policy.Response{{Match: []string{"match"}, Exclude: []string{"exclude"}, Actions: policy.Alert | policy.Block}},
+		}}
+	}
+	both := Subject{Operation: policy.ModifyFile, Reads: true, Path: Place{Name: "/a"}, ContainerMust: all, ContainerMay: all}
+	for _, c := range []struct{ match, exclude policy.Operation }{
+		{policy.ModifyFile, policy.OpenFile}, {policy.OpenFile, policy.ModifyFile},
+	} {
+		r, err := Compile(section(c.match, c.exclude))
+		require.NoError(t, err)
+		require.Equal(t, Decision{Selectors: 1, Alert: 1, Block: 1}, r.Judge(policy.File, both))
+		require.Equal(t, []Aspect{{Must: 1, May: 1}}, r.Aspects(policy.File, both))
+		r, err = Compile(section(c.match, c.match))
+		require.NoError(t, err)
+		require.Equal(t, Decision{}, r.Judge(policy.File, both))
+	}
+}
+
 func TestFire(t *testing.T) {
 	r := testTable(t)
-	require.Equal(t, Decision{Selectors: etc, Alert: 1, Block: 1}, r.Fire(policy.File, etc))
-	require.Equal(t, Decision{Selectors: nginx, Log: 2}, r.Fire(policy.File, etc|nginx))
-	require.Equal(t, Decision{}, r.Fire(policy.File, 1<<3))
-	require.Equal(t, Decision{}, r.Fire(policy.Process, all))
+	require.Equal(t, Decision{Selectors: etc, Alert: 1, Block: 1}, r.Fire(policy.File, etc, etc))
+	require.Equal(t, Decision{Selectors: etc | nginx, Alert: 1, Block: 1, Log: 2}, r.Fire(policy.File, etc|nginx, etc), "nginx does not surely match")
+	require.Equal(t, Decision{Selectors: nginx, Log: 2}, r.Fire(policy.File, etc|nginx, etc|nginx))
+	require.Equal(t, Decision{}, r.Fire(policy.File, 1<<3, 1<<3))
+	require.Equal(t, Decision{}, r.Fire(policy.Process, all, all))
 }
 
 // TestDecideUnknown compares a decision about an unknown container with those about every container that it may turn

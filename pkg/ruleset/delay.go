@@ -28,11 +28,12 @@ func (e *explanation) delays(t policy.Type, response int) []string {
 		lines = append(lines, notYet+"by the selectors that ask about "+asked(late, table)+": "+
 			strings.Join(e.rules.Names(t, late), ", "))
 	}
-	names := e.exempting(t, table.Match[response]&known, table.Exclude[response]&^known)
-	for when, where := range onOccasion {
-		if names[when] != nil {
-			lines = append(lines, notYet+where+exempt+strings.Join(names[when], ", "))
-		}
+	always, moved := e.exempting(t, table.Match[response]&known, table.Exclude[response]&^known)
+	if always != nil {
+		lines = append(lines, notYet+exempt+strings.Join(always, ", "))
+	}
+	if moved != nil {
+		lines = append(lines, notYet+"where a directory is renamed, "+exempt+strings.Join(moved, ", "))
 	}
 	return lines
 }
@@ -47,27 +48,21 @@ func asked(selectors uint64, t *Table) string {
 	return "the container or the user's name"
 }
 
-var onOccasion = [...]string{
-	never:                  "",
-	whenMoved:              "where a directory is renamed, ",
-	whenOpened:             "where a file is opened to read and write, ",
-	whenMoved | whenOpened: "where a directory is renamed, or a file opened to read and write, ",
-}
-
-// exempting names the excludes that can match what a selector of match does, by the occasion on which they only can.
-func (e *explanation) exempting(t policy.Type, match, exclude uint64) (names [len(onOccasion)][]string) {
+// exempting names the excludes that can match what a selector of match does, and those that only can when a directory is
+// renamed.
+func (e *explanation) exempting(t policy.Type, match, exclude uint64) (always, moved []string) {
 	for _, s := range e.rules.chosen(t, exclude) {
-		meets, rarely := false, never
+		meets, rarely := false, false
 		for _, m := range e.rules.chosen(t, match) {
 			key, when := e.meetings.strangers(t, s, m)
-			meets, rarely = meets || key == "", rarely|when
+			meets, rarely = meets || key == "", rarely || when
 		}
 		switch {
 		case meets:
-			names[never] = append(names[never], s.Name)
-		case rarely != never:
-			names[rarely] = append(names[rarely], s.Name)
+			always = append(always, s.Name)
+		case rarely:
+			moved = append(moved, s.Name)
 		}
 	}
-	return names
+	return always, moved
 }

@@ -27,13 +27,14 @@ func (r *Ruleset) FailingClosed() *Ruleset {
 
 // Withheld are the disarmed responses that would have refused an operation in a
 // container that the kernel did not know: those that refuse whatever the
-// container turns out to be, or if it fails closed, may. may are the selectors
-// that match but for its conditions.
-func (r *Ruleset) Withheld(t policy.Type, may uint64) uint64 {
+// container turns out to be, or if it fails closed, may.
+func (r *Ruleset) Withheld(t policy.Type, a Aspect) uint64 {
 	table := &r.Tables[t]
-	match, exclude := may&table.ContainerFree, may
+	match, exclude := a.May, a.Must
 	if r.FailClosed {
-		match, exclude = exclude, match
+		exclude &= table.ContainerFree
+	} else {
+		match &= table.ContainerFree
 	}
 	return table.fired(match, exclude) & table.Disarmed
 }

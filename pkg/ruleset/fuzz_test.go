@@ -202,7 +202,7 @@ func checkDecisions(t *testing.T, rnd *rand.Rand, r *Ruleset, typ policy.Type) {
 		q.PathMust |= rest & rnd.Uint64()
 		q.PathMay = q.PathMust
 		exact := r.Decide(typ, q)
-		require.Equal(t, r.Fire(typ, table.considered(q)&q.PathMay&q.ContainerMay), exact)
+		require.Equal(t, r.Fire(typ, table.considered(q)&q.PathMay&q.ContainerMay, table.considered(q)&q.PathMust&q.ContainerMust), exact)
 		for _, d := range []Decision{unknown, shut, known, exact} {
 			require.Zero(t, d.Selectors&^table.AnyMatch)
 			require.Zero(t, d.Log&^table.Log|d.Alert&^table.Alert|d.Block&^table.Block)

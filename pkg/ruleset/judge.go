@@ -13,7 +13,7 @@ import (
 // Subject is one operation as the kernel knows it when it judges it.
 type Subject struct {
 	Operation policy.Operation
-	// Reads says that an open for writing is one for reading too, and so openFile besides.
+	// Reads says that an open for writing is one for reading too, and so openFile besides: each is judged by itself.
 	Reads bool
 	// Path is the file; of exec the new image, of fork the parent's.
 	Path Place
@@ -51,31 +51,54 @@ func (r *Ruleset) Judge(t policy.Type, s Subject) Decision {
 	if t == policy.Process {
 		s.named(&r.Tables[t])
 	}
-	return r.Decide(t, r.query(t, s))
-}
-
-// Possible are the selectors that match if their conditions on the container do: what is settled, with Fire, once an
-// unknown container is known.
-func (r *Ruleset) Possible(t policy.Type, s Subject) uint64 {
-	if t == policy.File && s.Path.Internal {
-		return 0
+	var d Decision
+	q := r.query(t, &s)
+	for _, q.Operation = range s.operations() {
+		d = d.or(r.Decide(t, q))
 	}
-	q := r.query(t, s)
-	return r.Tables[t].considered(q) & q.PathMay
+	return d
 }
 
-func (r *Ruleset) query(t policy.Type, s Subject) Query {
+// Aspect is one operation on one path, of those that a call comes to: the selectors that it satisfies, certainly and
+// possibly, conditions on the container apart. What is in an exclude list counts for the same aspect only.
+type Aspect struct{ Must, May uint64 }
+
+// Aspects are what an operation comes to, those left out that no response matches: what is settled, with Fire, once an
+// unknown container is known.
+func (r *Ruleset) Aspects(t policy.Type, s Subject) []Aspect {
+	if t == policy.File && s.Path.Internal {
+		return nil
+	}
+	var list []Aspect
+	q := r.query(t, &s)
+	for _, q.Operation = range s.operations() {
+		if set := r.Tables[t].considered(q); set&q.PathMay&r.Tables[t].AnyMatch != 0 {
+			list = append(list, Aspect{Must: set & q.PathMust, May: set & q.PathMay})
+		}
+	}
+	return list
+}
+
+func (s *Subject) operations() []policy.Operation {
+	if s.Reads {
+		return []policy.Operation{s.Operation, policy.OpenFile}
+	}
+	return []policy.Operation{s.Operation}
+}
+
+// query is about all operations of a subject; the one that it asks about is to be set.
+func (r *Ruleset) query(t policy.Type, s *Subject) Query {
 	must, may := r.placed(&s.Path, r.Tables[t].NoPath, func(path string) uint64 {
 		accept, _ := r.MatchPath(t, path)
 		return accept
 	})
 	if t == policy.Process {
-		mustAct, mayAct := r.actor(&s)
+		mustAct, mayAct := r.actor(s)
 		must &= mustAct
 		may &= mayAct
 	}
 	return Query{
-		Operation: s.Operation, Reads: s.Reads, OnVolume: s.OnVolume, OnVolumeFile: s.OnVolumeFile,
+		OnVolume: s.OnVolume, OnVolumeFile: s.OnVolumeFile,
 		ContainerMust: s.ContainerMust, ContainerMay: s.ContainerMay, PathMust: must, PathMay: may, FailClosed: s.FailClosed,
 	}
 }

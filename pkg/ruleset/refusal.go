@@ -203,8 +203,7 @@ func (r *refusals) reason(t policy.Type, name string, m *policy.Selector, exclud
 
 // touches reports whether a response of the other policy may block by s something that m matches.
 func (r *refusals) touches(t policy.Type, response int, s, m *policy.Selector) bool {
-	key, rarely := r.meetings.strangers(t, s, m)
-	if key != "" && rarely&whenOpened == 0 {
+	if key, _ := r.meetings.strangers(t, s, m); key != "" {
 		return false
 	}
 	return !slices.ContainsFunc(r.other.chosen(t, r.other.Tables[t].Exclude[response]), func(e *policy.Selector) bool {
@@ -212,14 +211,7 @@ func (r *refusals) touches(t policy.Type, response int, s, m *policy.Selector) b
 	})
 }
 
-var exempted = [...]string{
-	never:                  "",
-	whenMoved:              " from renames of directories",
-	whenOpened:             " from opening to read and write",
-	whenMoved | whenOpened: " from renames of directories, and opening to read and write",
-}
-
-// exemptions says which excludes make the difference, and on which occasion if only on one.
+// exemptions says which excludes make the difference, and whether they do so only when a directory is renamed.
 func (r *refusals) exemptions(t policy.Type, m *policy.Selector, escapes, excludes []*policy.Selector) string {
 	var words []string
 	for _, s := range escapes {
@@ -227,8 +219,10 @@ func (r *refusals) exemptions(t policy.Type, m *policy.Selector, escapes, exclud
 		if slices.ContainsFunc(excludes, func(e *policy.Selector) bool { return e.Name == s.Name }) {
 			how = r.words.partly
 		}
-		_, rarely := r.meetings.strangers(t, s, m)
-		words = append(words, s.Name+" "+how+exempted[rarely])
+		if _, moved := r.meetings.strangers(t, s, m); moved {
+			how += " from renames of directories"
+		}
+		words = append(words, s.Name+" "+how)
 	}
 	return few(words, ", ")
 }

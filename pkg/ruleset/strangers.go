@@ -19,14 +19,16 @@ func (r *Ruleset) idleExcludes(m *meetings, t policy.Type, response int) []strin
 	for _, e := range r.chosen(t, r.Tables[t].Exclude[response]) {
 		var keys []string
 		without := map[string][]string{} // selectors of match, by key
-		rarely := never
+		butFor := ""
 		for _, s := range match {
-			key, when := m.strangers(t, e, s)
+			key, moved := m.strangers(t, e, s)
 			if without[key] == nil {
 				keys = append(keys, key)
 			}
 			without[key] = append(without[key], s.Name)
-			rarely |= when
+			if moved {
+				butFor = " but renames of directories"
+			}
 		}
 		if without[""] != nil {
 			continue
@@ -36,70 +38,39 @@ func (r *Ruleset) idleExcludes(m *meetings, t policy.Type, response int) []strin
 			why = append(why, fmt.Sprintf("no %s in common with %s", key, few(without[key], " or ")))
 		}
 		lines = append(lines, fmt.Sprintf("%s.responses[%d]: exclude %s holds nothing back%s: it has %s",
-			t, response, e.Name, butFor[rarely], strings.Join(why, " and ")))
+			t, response, e.Name, butFor, strings.Join(why, " and ")))
 	}
 	return lines
 }
 
-// occasion is a set of those in which one system call is several operations.
-type occasion uint8
-
-const (
-	never occasion = 0
-	// The rename of a directory is about all files that may be below, of either kind. Of an exclude it asks whether
-	// that is about the directory itself.
-	whenMoved occasion = 1
-	// Opening a file to write may be opening it to read as well.
-	whenOpened occasion = 2
-)
-
-var butFor = [...]string{
-	whenMoved:              " but renames of directories",
-	whenOpened:             " but opening files to read and write",
-	whenMoved | whenOpened: " but renames of directories, and opening files to read and write",
-}
-
 // strangers returns the key of a condition for which two selectors never match the same operation; it is empty if there is
-// none, or none was found. Rarely says when both can match all the same, the first one as an exclude.
-func (m *meetings) strangers(t policy.Type, a, b *policy.Selector) (key string, rarely occasion) {
+// none, or none was found. Moved says that both can match all the same, the first one as an exclude, when a directory is
+// renamed: that is about all files that may be below, but of an exclude it asks whether it is about the directory itself.
+func (m *meetings) strangers(t policy.Type, a, b *policy.Selector) (key string, moved bool) {
 	other := map[string]policy.Condition{}
 	for _, c := range valued(b) {
 		other[c.Key] = c
 	}
 	for _, c := range valued(a) {
 		if o, ok := other[c.Key]; ok && !m.conditions(c, o) {
-			return c.Key, never
+			return c.Key, false
 		}
 	}
-	ours, theirs := operationsOf(t, a), operationsOf(t, b)
-	if t == policy.Process {
-		if !somePair(ours, theirs, func(x, y policy.Operation) bool { return x == y }) {
-			return "operation", never
-		}
-		return "", never
+	common := commonOperations(operationsOf(t, a), operationsOf(t, b))
+	switch {
+	case len(common) == 0:
+		return "operation", false
+	case t == policy.Process, len(a.TargetFilePath) == 0, len(b.TargetFilePath) == 0, m.some(anyPath, a.TargetFilePath, b.TargetFilePath):
+		return "", false
 	}
-	anywhere := len(a.TargetFilePath) == 0 || len(b.TargetFilePath) == 0
-	same := somePair(ours, theirs, func(x, y policy.Operation) bool { return x == y })
-	meet := anywhere || m.some(anyPath, a.TargetFilePath, b.TargetFilePath)
-	if same && meet {
-		return "", never
-	}
-	if key = "operation"; same {
-		key = "targetFilePath"
-	}
-	if meet && somePair(ours, theirs, openTogether) {
-		rarely |= whenOpened
-	}
-	if somePair(ours, theirs, moveTogether) && (meet || m.above(a.TargetFilePath, b.TargetFilePath)) {
-		rarely |= whenMoved
-	}
-	return key, rarely
+	renames := slices.ContainsFunc(common, func(op policy.Operation) bool { return op != policy.OpenFile })
+	return "targetFilePath", renames && m.above(a.TargetFilePath, b.TargetFilePath)
 }
 
 // meet reports whether some operation can match both selectors, however rarely, the first one as an exclude.
 func (m *meetings) meet(t policy.Type, a, b *policy.Selector) bool {
-	key, rarely := m.strangers(t, a, b)
-	return key == "" || rarely != never
+	key, moved := m.strangers(t, a, b)
+	return key == "" || moved
 }
 
 func (m *meetings) conditions(a, b policy.Condition) bool {
@@ -138,19 +109,6 @@ func lastComponents(patterns []string) []string {
 	return list
 }
 
-func somePair(a, b []policy.Operation, is func(x, y policy.Operation) bool) bool {
-	return slices.ContainsFunc(a, func(x policy.Operation) bool {
-		return slices.ContainsFunc(b, func(y policy.Operation) bool { return is(x, y) || is(y, x) })
-	})
-}
-
-// openTogether reports whether one open of a file can be both.
-func openTogether(x, y policy.Operation) bool {
-	return y == policy.OpenFile && (x == policy.ModifyFile || x == policy.ModifyExecutable)
-}
-
-// moveTogether reports whether the rename of a directory can be both: it is about files of either kind.
-func moveTogether(x, y policy.Operation) bool {
-	return x == y && x != policy.OpenFile ||
-		x == policy.CreateFile && y == policy.CreateExecutable || x == policy.ModifyFile && y == policy.ModifyExecutable
+func commonOperations(a, b []policy.Operation) []policy.Operation {
+	return slices.DeleteFunc(slices.Clone(a), func(op policy.Operation) bool { return !slices.Contains(b, op) })
 }

@@ -6,15 +6,15 @@ package settle
 
 import "github.com/elastic/cloud-defend/pkg/event"
 
-// Fire evaluates the responses of the event's type for the selectors that
-// match, as the revision that decided the event has them. It returns the
-// selectors that count and the responses that fire, by action.
-type Fire func(matching uint64) (selectors, log, alert, block uint64)
+// Fire evaluates the responses of the event's type for the selectors that count
+// for their match and their exclude lists, as the revision that decided the event
+// has them. It returns the selectors that match and the responses that fire, by
+// action.
+type Fire func(match, exclude uint64) (selectors, log, alert, block uint64)
 
 // Decide is the decision on an unresolved event, now that its container is
 // known: container are the selectors of the event's type whose container
-// conditions hold. Both ends of a rename are judged by themselves, and what
-// fires for either fires.
+// conditions hold. What fires for one of the event's aspects fires.
 //
 // What was refused stays refused: where the policy would have let it pass, had
 // it known the container, the responses that refused it stay in the decision.
@@ -24,9 +24,9 @@ func Decide(ev *event.Event, container uint64, fire Fire) event.Decision {
 	was := ev.Decision
 	d := was
 	d.Unresolved = false
-	d.Selectors, d.Log, d.Alert, d.Block = fire(was.ContainerMay & container)
-	if from := was.ContainerMayFrom & container; from != 0 {
-		selectors, log, alert, block := fire(from)
+	d.Selectors, d.Log, d.Alert, d.Block = 0, 0, 0, 0
+	for _, a := range was.Aspects.Known() {
+		selectors, log, alert, block := fire(a.May&container, a.Must&container)
 		d.Selectors |= selectors
 		d.Log |= log
 		d.Alert |= alert

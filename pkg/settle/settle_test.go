@@ -74,48 +74,56 @@ func TestBufferIsBounded(t *testing.T) {
 
 // responses are three: 0 logs selector 0, 1 alerts and blocks selector 1
 // unless selector 2 matches, 2 alerts selector 3.
-func responses(matching uint64) (selectors, log, alert, block uint64) {
-	if matching&1 != 0 {
+func responses(match, exclude uint64) (selectors, log, alert, block uint64) {
+	if match&1 != 0 {
 		selectors, log = 1, 1
 	}
-	if matching&2 != 0 && matching&4 == 0 {
+	if match&2 != 0 && exclude&4 == 0 {
 		selectors, alert, block = selectors|2, 2, 2
 	}
-	if matching&8 != 0 {
+	if match&8 != 0 {
 		selectors, alert = selectors|8, alert|4
 	}
 	return selectors, log, alert, block
+}
+
+func aspects(selectors ...uint64) (list []event.Aspect) {
+	for _, set := range selectors {
+		list = append(list, event.Aspect{Must: set, May: set})
+	}
+	return list
 }
 
 func TestDecide(t *testing.T) {
 	const all = ^uint64(0)
 	for _, c := range []struct {
 		name      string
-		may, from uint64
+		aspects   []event.Aspect
 		container uint64
 		outcome   event.Outcome
 		was, want event.Decision
 	}{
-		{"confirmed", 0b11, 0, all, event.OutcomeRefused, event.Decision{},
+		{"confirmed", aspects(0b11), all, event.OutcomeRefused, event.Decision{},
 			event.Decision{Selectors: 3, Log: 1, Alert: 2, Block: 2}},
-		{"not for this container", 0b11, 0, 0b1, event.OutcomeUnknown,
+		{"not for this container", aspects(0b11), 0b1, event.OutcomeUnknown,
 			event.Decision{Selectors: 3, Log: 1, Alert: 2}, event.Decision{Selectors: 1, Log: 1}},
-		{"nothing is left", 0b11, 0, 0, event.OutcomeUnknown, event.Decision{Selectors: 3, Log: 1, Alert: 2}, event.Decision{}},
-		{"excluded for this container", 0b110, 0, all, event.OutcomeUnknown, event.Decision{Alert: 2}, event.Decision{}},
-		{"would have been refused", 0b10, 0, all, event.OutcomeUnknown, event.Decision{Alert: 2},
+		{"nothing is left", aspects(0b11), 0, event.OutcomeUnknown, event.Decision{Selectors: 3, Log: 1, Alert: 2}, event.Decision{}},
+		{"excluded for this container", aspects(0b110), all, event.OutcomeUnknown, event.Decision{Alert: 2}, event.Decision{}},
+		{"would have been refused", aspects(0b10), all, event.OutcomeUnknown, event.Decision{Alert: 2},
 			event.Decision{Selectors: 2, Alert: 2, Block: 2}},
-		{"refused without need", 0b11, 0, 0b1, event.OutcomeRefused, event.Decision{Selectors: 2, Alert: 2, Block: 2},
+		{"refused without need", aspects(0b11), 0b1, event.OutcomeRefused, event.Decision{Selectors: 2, Alert: 2, Block: 2},
 			event.Decision{Selectors: 3, Log: 1, Alert: 2, Block: 2}},
-		{"either end of a rename", 0b110, 0b10, all, event.OutcomeRefused, event.Decision{},
+		{"either end of a rename", aspects(0b110, 0b10), all, event.OutcomeRefused, event.Decision{},
 			event.Decision{Selectors: 2, Alert: 2, Block: 2}},
-		{"both ends", 0b1, 0b1000, all, event.OutcomeUnknown, event.Decision{}, event.Decision{Selectors: 9, Log: 1, Alert: 4}},
+		{"an exclude that may be meant", []event.Aspect{{Must: 0b10, May: 0b110}}, all, event.OutcomeUnknown, event.Decision{},
+			event.Decision{Selectors: 2, Alert: 2, Block: 2}},
+		{"both ends", aspects(0b1, 0b1000), all, event.OutcomeUnknown, event.Decision{}, event.Decision{Selectors: 9, Log: 1, Alert: 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.was.Unresolved, c.was.Revision, c.was.Spared = true, 7, true
-			c.was.ContainerMay, c.was.ContainerMayFrom = c.may, c.from
+			c.was.Aspects.Count = uint16(copy(c.was.Aspects.First[:], c.aspects))
 			ev := &event.Event{Outcome: c.outcome, Decision: c.was}
-			c.want.Revision, c.want.Spared = 7, true
-			c.want.ContainerMay, c.want.ContainerMayFrom = c.may, c.from
+			c.want.Revision, c.want.Spared, c.want.Aspects = 7, true, c.was.Aspects
 			require.Equal(t, c.want, Decide(ev, c.container, responses))
 			require.Equal(t, c.was, ev.Decision, "events are not written to")
 		})

@@ -57,6 +57,7 @@ type benchLimits uint32
 const (
 	benchLimitsMAX_RESPONSES  benchLimits = 64
 	benchLimitsMAX_OPERATIONS benchLimits = 16
+	benchLimitsNO_OPERATION   benchLimits = 15
 	benchLimitsMAX_ACCEPT     benchLimits = 8192
 	benchLimitsMAX_CELLS      benchLimits = 262144
 	benchLimitsMAX_AUTOMATA   benchLimits = 4
@@ -70,6 +71,7 @@ const (
 	benchLimitsSCRATCH_SLOTS  benchLimits = 4
 	benchLimitsMAX_CASES      benchLimits = 64
 	benchLimitsMAX_SEATS      benchLimits = 8192
+	benchLimitsMAX_ASPECTS    benchLimits = 8
 )
 
 type benchOpened struct {
@@ -148,7 +150,7 @@ type benchRehearsal struct {
 	User        uint32
 	LeaderKnown uint32
 	Scope       uint32
-	Pad         uint32
+	Aspects     uint32
 	Cgroup      uint64
 	Must        uint64
 	May         uint64
@@ -156,8 +158,12 @@ type benchRehearsal struct {
 	Log         uint64
 	Alert       uint64
 	Block       uint64
-	Possible    uint64
-	Path        struct {
+	Aspect      [2]struct {
+		_    structs.HostLayout
+		Must uint64
+		May  uint64
+	}
+	Path struct {
 		_     structs.HostLayout
 		Depth uint32
 		Flags uint32
@@ -211,6 +217,9 @@ type benchScratch struct {
 	May          uint64
 	WhoMust      uint64
 	WhoMay       uint64
+	PathMust     uint64
+	PathMay      uint64
+	Asked        [2]uint64
 	Match        uint64
 	Exclude      uint64
 	MatchBlock   uint64
@@ -231,12 +240,11 @@ type benchScratch struct {
 		Log         uint64
 		Alert       uint64
 		Block       uint64
-		May         uint64
-		MayFrom     uint64
 		ScopeCgroup uint64
 		Scope       uint32
 		Revision    uint32
-		Operation   uint32
+		Operation   uint16
+		Aspects     uint16
 		Flags       uint32
 		Mode        uint32
 		ExitCode    int32
@@ -403,6 +411,7 @@ const (
 	benchProgX_exit            = "x_exit"
 	benchProgX_open            = "x_open"
 	benchVarBtfAction          = "btf_action"
+	benchVarBtfAspect          = "btf_aspect"
 	benchVarBtfCounter         = "btf_counter"
 	benchVarBtfFixedKey        = "btf_fixed_key"
 	benchVarBtfHook            = "btf_hook"
@@ -577,6 +586,7 @@ type benchMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type benchVariableSpecs struct {
 	BtfAction          *ebpf.VariableSpec `ebpf:"btf_action"`
+	BtfAspect          *ebpf.VariableSpec `ebpf:"btf_aspect"`
 	BtfCounter         *ebpf.VariableSpec `ebpf:"btf_counter"`
 	BtfFixedKey        *ebpf.VariableSpec `ebpf:"btf_fixed_key"`
 	BtfHook            *ebpf.VariableSpec `ebpf:"btf_hook"`
@@ -686,6 +696,7 @@ func (m *benchMaps) Close() error {
 // It can be passed to loadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type benchVariables struct {
 	BtfAction          *ebpf.Variable `ebpf:"btf_action"`
+	BtfAspect          *ebpf.Variable `ebpf:"btf_aspect"`
 	BtfCounter         *ebpf.Variable `ebpf:"btf_counter"`
 	BtfFixedKey        *ebpf.Variable `ebpf:"btf_fixed_key"`
 	BtfHook            *ebpf.Variable `ebpf:"btf_hook"`
