@@ -25,7 +25,7 @@ static __always_inline int on_chown(const struct path *path)
 	};
 
 	if (canary_sings(HOOK_PATH_CHOWN))
-		return -EPERM;
+		return answer(true);
 	if ((q.mode & S_IFMT) == S_IFDIR)
 		return 0;
 	q.operation = op_modify(q.mode);
@@ -104,7 +104,7 @@ static __always_inline int on_setxattr(struct dentry *dentry, const char *xattr,
 	bool executes = false;
 
 	if (canary_sings(HOOK_INODE_SETXATTR))
-		return -EPERM;
+		return answer(true);
 	bpf_probe_read_kernel_str(name, sizeof(name), xattr);
 	if (is_named(name, XATTR_ACL, sizeof(XATTR_ACL)))
 		executes = acl_executes(value + ACL_HEADER, (size - ACL_HEADER) / ACL_ENTRY);
@@ -121,7 +121,7 @@ static __always_inline int on_set_acl(struct dentry *dentry, const char *xattr,
 	bool executes;
 
 	if (canary_sings(HOOK_INODE_SET_ACL))
-		return -EPERM;
+		return answer(true);
 	bpf_probe_read_kernel_str(name, sizeof(name), xattr);
 	if (!is_named(name, XATTR_ACL, sizeof(XATTR_ACL)))
 		return 0; /* a folder's default */

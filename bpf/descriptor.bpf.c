@@ -43,7 +43,7 @@ static __always_inline int on_write(struct file *file, int mask)
 	if (!(mask & MAY_WRITE))
 		return 0;
 	if (canary_sings(HOOK_FILE_PERMISSION))
-		return -EPERM;
+		return answer(true);
 	return write_decide(HOOK_FILE_PERMISSION, file);
 }
 
@@ -52,7 +52,7 @@ static __always_inline int on_mmap(struct file *file, unsigned long prot, unsign
 	if (!file || !(prot & PROT_WRITE) || !(flags & MAP_SHARED))
 		return 0;
 	if (canary_sings(HOOK_MMAP_FILE))
-		return -EPERM;
+		return answer(true);
 	return write_decide(HOOK_MMAP_FILE, file);
 }
 
@@ -64,7 +64,7 @@ static __always_inline int on_mprotect(struct vm_area_struct *vma, unsigned long
 	if (!file || !(prot & PROT_WRITE) || !(BPF_CORE_READ(vma, vm_flags) & VM_SHARED))
 		return 0;
 	if (canary_sings(HOOK_FILE_MPROTECT))
-		return -EPERM;
+		return answer(true);
 	return write_decide(HOOK_FILE_MPROTECT, file);
 }
 

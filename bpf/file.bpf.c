@@ -76,7 +76,7 @@ static __always_inline int on_mknod(const struct path *dir, struct dentry *dentr
 	};
 
 	if (canary_sings(HOOK_PATH_MKNOD))
-		return -EPERM;
+		return answer(true);
 	if (!(mode & S_IFMT))
 		mode |= S_IFREG;
 	/* POSIX ACLs make the file system apply the umask later */
@@ -154,7 +154,7 @@ static __always_inline int on_open(struct file *file)
 	if (!((mode & FMODE_WRITE) | (flags & O_CREAT) | judge_reads))
 		return 0;
 	if (canary_sings(HOOK_FILE_OPEN))
-		return -EPERM;
+		return answer(true);
 	return open_judge(file, mode, flags);
 }
 
@@ -174,7 +174,7 @@ static __always_inline int truncate_decide(__u32 hook, const struct path *path)
 	};
 
 	if (canary_sings(hook))
-		return -EPERM;
+		return answer(true);
 	/*
 	 * The open that is going on was reported. It is judged again all the
 	 * same: the mark may be left over from an open that failed.
@@ -214,7 +214,7 @@ static __always_inline int on_chmod(const struct path *path, umode_t mode)
 	};
 
 	if (canary_sings(HOOK_PATH_CHMOD))
-		return -EPERM;
+		return answer(true);
 	if ((old & S_IFMT) == S_IFDIR)
 		return 0;
 	q.mode = (old & S_IFMT) | (mode & 07777);
@@ -259,7 +259,7 @@ static __always_inline int on_rename(const struct path *old_dir, struct dentry *
 	};
 
 	if (canary_sings(HOOK_PATH_RENAME))
-		return -EPERM;
+		return answer(true);
 	if (replaced)
 		q.operation = op_modify(inode_mode(replaced));
 	else
@@ -296,7 +296,7 @@ static __always_inline int on_link(struct dentry *old, const struct path *new_di
 	};
 
 	if (canary_sings(HOOK_PATH_LINK))
-		return -EPERM;
+		return answer(true);
 	if (inode && !BPF_CORE_READ(inode, i_nlink))
 		q.from_operation = NO_OPERATION;
 	return file_decide(&q, 0);
@@ -317,7 +317,7 @@ static __always_inline int on_unlink(const struct path *dir, struct dentry *dent
 	};
 
 	if (canary_sings(HOOK_PATH_UNLINK))
-		return -EPERM;
+		return answer(true);
 	return file_decide(&q, 0);
 }
 

@@ -4,6 +4,9 @@
 #ifndef CLOUD_DEFEND_HOOK_H
 #define CLOUD_DEFEND_HOOK_H
 
+/* The programs are attached where nothing can be refused, and the verifier wants them to return 0. */
+const volatile bool observing;
+
 /*
  * What a hook returns. Since 6.12 (5d99e198be27) the verifier wants to see that
  * an lsm/ program returns an error or 0, and it does not follow the negation
@@ -11,7 +14,7 @@
  */
 static __always_inline int answer(bool refuse)
 {
-	if (!refuse)
+	if (!refuse || observing)
 		return 0;
 	barrier();
 	return -EPERM;
@@ -20,7 +23,9 @@ static __always_inline int answer(bool refuse)
 /*
  * A hook's two programs around one body, on_<id>: lsm/ where BPF LSM is in the
  * kernel's list, and fmod_ret/ on the wrapper that calls the security modules
- * where it is not. The loader keeps the one that the self-test saw refuse.
+ * where it is not. The loader keeps the one that the self-test saw refuse; where
+ * there is none, it attaches the latter as fentry/, which gets the same
+ * arguments.
  */
 #define UNWRAP(...) __VA_ARGS__
 

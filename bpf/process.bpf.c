@@ -62,7 +62,7 @@ static __noinline int process_refuse(struct scratch *s, __u32 index, const struc
 	}
 	event_submit(s, true);
 	scratch_release(s);
-	return -EPERM;
+	return answer(true);
 }
 
 /* The fork or exec of a container's process, judged by its image. */
@@ -95,7 +95,7 @@ static __always_inline int on_fork(struct task_struct *child, unsigned long flag
 	if (flags & CLONE_THREAD)
 		return 0;
 	if (canary_sings(HOOK_TASK_ALLOC))
-		return -EPERM;
+		return answer(true);
 	p = policy_current();
 	if (!p || !p->tables[RULES_PROCESS].block)
 		return 0;
@@ -121,7 +121,7 @@ static __always_inline int on_exec(struct linux_binprm *bprm)
 	struct policy *p;
 
 	if (canary_sings(HOOK_BPRM_CHECK))
-		return -EPERM;
+		return answer(true);
 	p = policy_current();
 	if (!p || !p->tables[RULES_PROCESS].block)
 		return 0;
@@ -227,6 +227,7 @@ static __always_inline int fork_report(struct task_struct *child)
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(t_fork, struct task_struct *parent, struct task_struct *child)
 {
+	canary_sings(HOOK_SCHED_FORK);
 	return HELD(fork_report(child));
 }
 

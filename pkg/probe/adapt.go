@@ -51,7 +51,7 @@ func (p *Probe) adapt() error {
 		return unsupported("type information of the kernel (BTF)", err)
 	}
 	if !hasFunction(kernel, "bpf_lsm_path_mknod") && !hasFunction(kernel, "security_path_mknod") {
-		return &Unsupported{Feature: "path hooks", Err: errors.New("security_path_mknod is not in BTF"),
+		p.pathless = &Unsupported{Feature: refusing, Err: errors.New("security_path_mknod is not in BTF"),
 			Remedy: "use a kernel built with CONFIG_SECURITY_PATH=y"}
 	}
 	subsystem, err := cgroupSubsystem(kernel, p.opts.CgroupController)

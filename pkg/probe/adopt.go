@@ -170,9 +170,9 @@ func (p *Probe) adoptPrograms() {
 	if a := p.pins.attachment(bpfProgX_open); a != nil {
 		p.hooks[bpfProgX_open] = a
 	}
-	for mode, prefix := range prefixes {
+	for _, mode := range []Mode{LSM, ModifyReturn} { // nothing else is pinned
 		for _, h := range hooks {
-			if a := p.pins.attachment(prefix + h.prog); a != nil {
+			if a := p.pins.attachment(prefixes[mode] + h.prog); a != nil {
 				p.hooks[h.prog], p.mode = a, mode
 			}
 		}

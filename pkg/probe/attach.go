@@ -5,7 +5,6 @@
 package probe
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -112,6 +111,7 @@ func (p *Probe) load(name string) (*ebpf.Program, error) {
 			delete(spec.Programs, other)
 		}
 	}
+	p.mode.fit(spec.Programs[name])
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		MapReplacements: p.base.Maps,
 		Cache:           p.cache,
@@ -162,8 +162,11 @@ func (p *Probe) attachLifecycle() error {
 			return unsupported("tracing programs", err)
 		}
 	}
+	if p.opts.Only == Processes {
+		return nil
+	}
 	if err := p.follow(bpfProgX_exit); err != nil && !lacksFunction(err) {
-		return unsupported("tracing programs", err)
+		return unsupported(refusing, err)
 	}
 	return nil
 }
@@ -182,30 +185,6 @@ func (p *Probe) follow(name string) error {
 	return nil
 }
 
-var prefixes = map[Mode]string{LSM: "l_", ModifyReturn: "m_"}
-
-// findMode takes the first mode in which an open of our own is really refused.
-func (p *Probe) findMode() error {
-	if p.hooks[hooks[0].prog] != nil {
-		return p.checkHost()
-	}
-	only := cmp.Or(p.mode, p.opts.Only) // of what was adopted
-	var faults []error
-	for _, mode := range []Mode{LSM, ModifyReturn} {
-		if only != 0 && only != mode {
-			continue
-		}
-		p.mode = mode
-		err := p.attachHook(hooks[0])
-		if err == nil {
-			return p.checkHost()
-		}
-		faults = append(faults, fmt.Errorf("%s: %w", mode, err))
-	}
-	p.mode = 0
-	return unsupported("refusing operations", errors.Join(faults...))
-}
-
 // checkHost fails if the self-test did not find init, without which every host
 // process would count as one of an unknown container.
 func (p *Probe) checkHost() error {
@@ -219,7 +198,8 @@ func (p *Probe) checkHost() error {
 	return nil
 }
 
-// attachHook attaches a hook in the probe's mode and proves that it refuses.
+// attachHook attaches a hook in the probe's mode and proves that it refuses, or
+// sees, what is to be judged there.
 func (p *Probe) attachHook(h hook) error {
 	name := prefixes[p.mode] + h.prog
 	a, err := p.attach(name)
@@ -237,6 +217,9 @@ func (p *Probe) attachHook(h hook) error {
 
 // attachNeeded attaches the hooks that the ruleset needs and the probe has not.
 func (p *Probe) attachNeeded(rs *ruleset.Ruleset) error {
+	if p.mode == Processes {
+		return nil
+	}
 	for _, h := range hooks {
 		if p.hooks[h.prog] != nil || !h.neededBy(rs) {
 			continue

@@ -491,6 +491,7 @@ const (
 	bpfVarHostRoot           = "host_root"
 	bpfVarJudgeReads         = "judge_reads"
 	bpfVarLoadsInOrder       = "loads_in_order"
+	bpfVarObserving          = "observing"
 	bpfVarOwnCgroup          = "own_cgroup"
 	bpfVarRenameHasFlags     = "rename_has_flags"
 	bpfVarSetxattrHasMapping = "setxattr_has_mapping"
@@ -627,6 +628,7 @@ type bpfVariableSpecs struct {
 	HostRoot           *ebpf.VariableSpec `ebpf:"host_root"`
 	JudgeReads         *ebpf.VariableSpec `ebpf:"judge_reads"`
 	LoadsInOrder       *ebpf.VariableSpec `ebpf:"loads_in_order"`
+	Observing          *ebpf.VariableSpec `ebpf:"observing"`
 	OwnCgroup          *ebpf.VariableSpec `ebpf:"own_cgroup"`
 	RenameHasFlags     *ebpf.VariableSpec `ebpf:"rename_has_flags"`
 	SetxattrHasMapping *ebpf.VariableSpec `ebpf:"setxattr_has_mapping"`
@@ -714,6 +716,7 @@ type bpfVariables struct {
 	HostRoot           *ebpf.Variable `ebpf:"host_root"`
 	JudgeReads         *ebpf.Variable `ebpf:"judge_reads"`
 	LoadsInOrder       *ebpf.Variable `ebpf:"loads_in_order"`
+	Observing          *ebpf.Variable `ebpf:"observing"`
 	OwnCgroup          *ebpf.Variable `ebpf:"own_cgroup"`
 	RenameHasFlags     *ebpf.Variable `ebpf:"rename_has_flags"`
 	SetxattrHasMapping *ebpf.Variable `ebpf:"setxattr_has_mapping"`

@@ -27,8 +27,8 @@ const canaryWait = 5 * time.Second
 
 var errRefusedElsewhere = errors.New("refused by somebody else")
 
-// selfTest performs an operation that the attached hook must refuse, and waits
-// for its record: that a program attached says nothing about whether it runs.
+// selfTest performs an operation that the attached hook must refuse, or see where
+// the mode does not refuse, and waits for its record: that a program attached says nothing about whether it runs.
 func (p *Probe) selfTest(h hook) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -50,13 +50,13 @@ func (p *Probe) selfTest(h hook) error {
 	if disarm := armed.Set(bpfSelftest{}); disarm != nil {
 		return disarm
 	}
-	if err == nil {
+	seen := test.Seen&(1<<h.id) != 0
+	switch refuses := p.mode.Refuses(); {
+	case refuses && err == nil, !refuses && !seen:
 		return errors.New("the hook does not fire")
-	}
-	if !errors.Is(err, unix.EPERM) {
+	case refuses && !errors.Is(err, unix.EPERM):
 		return fmt.Errorf("answered %w instead of EPERM", err)
-	}
-	if test.Seen&(1<<h.id) == 0 {
+	case !seen:
 		return errRefusedElsewhere
 	}
 	if p.opening && p.adopted != nil {
@@ -83,7 +83,7 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 			}
 			return err
 		}, cleanup, nil
-	case bpfHookHOOK_BPRM_CHECK, bpfHookHOOK_TASK_ALLOC:
+	case bpfHookHOOK_BPRM_CHECK, bpfHookHOOK_TASK_ALLOC, bpfHookHOOK_SCHED_FORK:
 		return startSelf, cleanup, nil
 	}
 	dir, err := p.testDir()

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/elastic/cloud-defend/pkg/event"
+
 	"github.com/elastic/cloud-defend/testing/kerneltest"
 )
 
@@ -22,4 +24,53 @@ func TestKernelModeIsTheFirstThatCan(t *testing.T) {
 		want = LSM
 	}
 	require.Equal(t, want.String(), openProbe(t).Mode().String())
+}
+
+const modePolicy = `
+file:
+  selectors:
+    - {name: etc, operation: [createFile, modifyFile, deleteFile], targetFilePath: [/etc/**, /tmp/marker]}
+  responses:
+    - {match: [etc], actions: [alert, block]}
+process:
+  selectors:
+    - {name: box, operation: [exec], processName: [box]}
+  responses:
+    - {match: [box], actions: [alert, block]}
+`
+
+// Where the kernel does not let itself be made to refuse, everything is seen as
+// it is elsewhere; where no program can be attached to a function, processes are.
+func TestKernelObserves(t *testing.T) {
+	kerneltest.Require(t)
+	for _, mode := range []Mode{Observe, Processes} {
+		t.Run(mode.String(), func(t *testing.T) {
+			p, err := Open(Options{TestDirs: []string{"/tmp"}, Only: mode})
+			require.NoError(t, err)
+			defer p.Close()
+			require.Equal(t, mode, p.Mode())
+			b := newBox(t, "observed-"+mode.String())
+			_, err = p.Swap(compile(t, modePolicy).Disarm(), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
+			require.NoError(t, err)
+			require.Empty(t, b.do("create", "/etc/new"))
+			require.Empty(t, b.do("write", "/etc/new"))
+			require.Empty(t, b.do("unlink", "/etc/new"))
+			if mode == Observe {
+				require.Equal(t, []string{
+					"creation /etc/new outcome=1 hook=lsm__path_mknod",
+					"open /etc/new outcome=0 hook=lsm__file_open",
+					"deletion /etc/new outcome=0 hook=lsm__path_unlink",
+				}, summaries(eventsUntil(t, p, b)))
+			}
+			require.Empty(t, b.do("exec", "/box"))
+			child := next(t, p, "exec", func(ev *event.Event) bool { return ev.Kind == event.Exec && ev.Decision.Alert != 0 })
+			require.Equal(t, "/box", child.Path.Name)
+			require.EqualValues(t, b.pid, child.Task.ParentPID)
+			require.Equal(t, event.Known, child.Scope.State)
+			next(t, p, "end", func(ev *event.Event) bool { return ev.Kind == event.Exit && ev.Task.PID == child.Task.PID })
+			stats := p.Stats()
+			require.Zero(t, stats.Refused)
+			require.Equal(t, mode == Observe, len(stats.Hooks) > 0, "%v", stats.Hooks)
+		})
+	}
 }

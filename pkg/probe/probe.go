@@ -20,29 +20,6 @@ import (
 	"github.com/elastic/cloud-defend/pkg/event"
 )
 
-// Mode is how the programs hold on to the kernel's decisions.
-type Mode uint8
-
-// The modes, in the order in which they are tried.
-const (
-	// LSM: as a security module, where the kernel's list has "bpf".
-	LSM Mode = iota + 1
-	// ModifyReturn: on the wrappers that call the security modules, where
-	// the list has no "bpf".
-	ModifyReturn
-)
-
-// String returns the word for the mode that states and documents use.
-func (m Mode) String() string {
-	switch m {
-	case LSM:
-		return "lsm"
-	case ModifyReturn:
-		return "fmod_ret"
-	}
-	return "none"
-}
-
 // Options are what the probe cannot find out by itself.
 type Options struct {
 	// CgroupController is the cgroup v1 controller whose hierarchy carries
@@ -90,6 +67,8 @@ type Probe struct {
 
 	pins      *pins
 	unpinned  error     // why nothing survives, or not all
+	limited   error     // why the mode does not refuse
+	pathless  error     // that the kernel has no hooks for paths
 	adopted   *Adoption // nil: this process loaded the programs itself
 	replaced  []Replaced
 	opening   bool // nobody receives events yet
@@ -100,7 +79,7 @@ type Probe struct {
 }
 
 // Open loads the programs, attaches those that follow processes and cgroups,
-// and finds the mode in which the kernel really refuses. No policy is in force
+// and finds the first mode that the kernel is seen to obey. No policy is in force
 // yet, unless the process before left one; see [Survival]. Errors say what the
 // kernel lacks or who is in the way; see [Unsupported] and [Busy].
 func Open(opts Options) (*Probe, error) {
@@ -120,12 +99,27 @@ func Open(opts Options) (*Probe, error) {
 	return p, nil
 }
 
-func (p *Probe) open() (err error) {
+func (p *Probe) open() error {
 	if err := p.adapt(); err != nil {
 		return err
 	}
 	if err := sizeScratch(p.spec); err != nil {
 		return err
+	}
+	if p.opts.Only != 0 && !p.opts.Only.Refuses() {
+		return p.observe(nil, p.opts.Only)
+	}
+	err := p.enforce()
+	if p.opts.Only == 0 && cannotRefuse(err) {
+		return p.observe(err, Observe, Processes)
+	}
+	return err
+}
+
+// enforce starts in a mode that refuses.
+func (p *Probe) enforce() (err error) {
+	if p.pathless != nil {
+		return p.pathless
 	}
 	name := layout(p.opts, p.spec.Maps[bpfMapScratch].MaxEntries)
 	if p.pins, p.unpinned, err = openPins(p.opts.Survival, name); err != nil {
@@ -230,7 +224,7 @@ func sizeScratch(spec *ebpf.CollectionSpec) error {
 	return nil
 }
 
-// Mode returns how operations are refused.
+// Mode returns what the programs are attached to.
 func (p *Probe) Mode() Mode { return p.mode }
 
 // BootTime is the wall-clock time from which the kernel's boot clock counts.
@@ -288,10 +282,18 @@ func (p *Probe) detach() {
 // abandon ends what did not come to run. What the process before left stays.
 func (p *Probe) abandon() {
 	p.release((*attachment).leave)
+	_ = p.dropPins() // the start's own failure is what counts
+}
+
+// dropPins lets go of the folder of what survives, in which nothing stays that
+// this process made.
+func (p *Probe) dropPins() (err error) {
 	if p.pins.keeps() && p.adopted == nil {
-		_ = removeLayout(p.pins.dir) // the start's own failure is what counts
+		err = removeLayout(p.pins.dir)
 	}
 	p.pins.close()
+	p.pins = nil
+	return err
 }
 
 // release frees everything of this process, the attachments in that way.

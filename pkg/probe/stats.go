@@ -15,7 +15,9 @@ import (
 // Stats are counts since the programs were loaded, by this process or, where it
 // adopted them, by an earlier one.
 type Stats struct {
-	Mode     Mode
+	Mode Mode
+	// Limited says why the mode does not refuse, nil where it does.
+	Limited  error
 	Revision uint32
 	// Alerts and Events are the records put into each ring; LostAlerts and
 	// LostEvents those that found no room or no scratch memory.
@@ -74,7 +76,7 @@ func (p *Probe) Stats() Stats {
 
 func (p *Probe) stats() Stats {
 	s := Stats{
-		Mode: p.mode, Revision: p.revision,
+		Mode: p.mode, Limited: p.limited, Revision: p.revision,
 		Survives: p.pins.keeps(), Unpinned: p.unpinned, Adopted: p.adopted, Replaced: slices.Clone(p.replaced),
 	}
 	if p.rings == nil {

@@ -437,6 +437,7 @@ const (
 	benchVarJudgeReads         = "judge_reads"
 	benchVarLeaf               = "leaf"
 	benchVarLoadsInOrder       = "loads_in_order"
+	benchVarObserving          = "observing"
 	benchVarOrder              = "order"
 	benchVarOwnCgroup          = "own_cgroup"
 	benchVarOwnId              = "own_id"
@@ -612,6 +613,7 @@ type benchVariableSpecs struct {
 	JudgeReads         *ebpf.VariableSpec `ebpf:"judge_reads"`
 	Leaf               *ebpf.VariableSpec `ebpf:"leaf"`
 	LoadsInOrder       *ebpf.VariableSpec `ebpf:"loads_in_order"`
+	Observing          *ebpf.VariableSpec `ebpf:"observing"`
 	Order              *ebpf.VariableSpec `ebpf:"order"`
 	OwnCgroup          *ebpf.VariableSpec `ebpf:"own_cgroup"`
 	OwnId              *ebpf.VariableSpec `ebpf:"own_id"`
@@ -722,6 +724,7 @@ type benchVariables struct {
 	JudgeReads         *ebpf.Variable `ebpf:"judge_reads"`
 	Leaf               *ebpf.Variable `ebpf:"leaf"`
 	LoadsInOrder       *ebpf.Variable `ebpf:"loads_in_order"`
+	Observing          *ebpf.Variable `ebpf:"observing"`
 	Order              *ebpf.Variable `ebpf:"order"`
 	OwnCgroup          *ebpf.Variable `ebpf:"own_cgroup"`
 	OwnId              *ebpf.Variable `ebpf:"own_id"`
