@@ -28,6 +28,8 @@ type Static struct {
 	Host      host.Facts
 	Agent     Agent
 	Namespace string // data_stream.namespace; "default" when empty
+	// Mode is what operations are seen by: lsm, fmod_ret, fentry or tracepoint.
+	Mode string
 }
 
 // Builder builds documents. It reuses its memory, so one goroutine owns it; the

@@ -21,7 +21,8 @@ type Heartbeat struct {
 	// field is the integration's own, which others count nodes by.
 	BlockActionEnabled bool
 	// Enforcement is how operations are refused: lsm or fmod_ret; none where
-	// nothing is, because nothing is in force or somebody disarmed the node.
+	// nothing is, because nothing is in force, somebody disarmed the node, or
+	// its kernel cannot be made to.
 	Enforcement string
 
 	PolicyID       string // as in Match

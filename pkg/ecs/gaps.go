@@ -49,6 +49,7 @@ func (b *Builder) policy(s *subject) {
 		e.int("package_policy_revision", s.match.PolicyRevision)
 	}
 	b.hooks(s.ev)
+	e.str("mode", b.common.Mode)
 	if n := s.ev.Folded.Count; n > 1 {
 		e.uint("count", n)
 	}

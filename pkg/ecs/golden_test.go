@@ -39,6 +39,7 @@ var (
 				Kernel: "6.1.0-9-amd64 #1 SMP"},
 		},
 		Agent: Agent{ID: "2ad26c31-5f1f-4e31-9b57-9b0b5bd1a3c4", EphemeralID: "e1", Name: "node-1", Version: "0.1.0"},
+		Mode:  "lsm",
 	}
 	privileged = false
 	webPod     = container.Container{
