@@ -71,6 +71,11 @@ func (m *managed) statusReasons(s pipeline.Status, now time.Time) []unit.Reason 
 		return nil
 	}
 	var all []unit.Reason
+	if err := s.Probe.Limited; err != nil {
+		r := kernelReason(err)
+		r.Weight, r.Place, r.Fault = unit.Reduced, "", whatIsSeen(s.Probe.Mode)+": "+r.Fault
+		all = append(all, r)
+	}
 	if c := s.Containers; !c.Connected {
 		fault := "containers are unknown by image and name, because no container runtime answers"
 		if c.Err != nil {
@@ -106,6 +111,14 @@ func (m *managed) statusReasons(s pipeline.Status, now time.Time) []unit.Reason 
 		})
 	}
 	return all
+}
+
+// whatIsSeen says to a person what becomes of a policy where nothing is refused.
+func whatIsSeen(mode probe.Mode) string {
+	if mode == probe.Processes {
+		return "nothing is refused, no file is watched, and what a process rule blocks is alerted on"
+	}
+	return "nothing is refused, and what the policy blocks is alerted on"
 }
 
 // lossShown is how long a loss degrades the unit. The counters stay.

@@ -109,8 +109,8 @@ func (m *managed) heartbeat() ecs.Heartbeat {
 	for _, t := range p.rules.Tables {
 		h.BlockActionEnabled = h.BlockActionEnabled || t.Block != 0
 	}
-	if !m.stance.disarmed {
-		h.Enforcement = m.status().Probe.Mode.String()
+	if mode := m.status().Probe.Mode; mode.Refuses() && !m.stance.disarmed {
+		h.Enforcement = mode.String()
 	}
 	return h
 }

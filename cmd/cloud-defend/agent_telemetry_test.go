@@ -104,6 +104,12 @@ func TestHeartbeats(t *testing.T) {
 	// Billing counts the nodes of 30 minutes, so it is never a tick too late.
 	require.Equal(t, inForce, m.at(t, start.Add(time.Second+30*time.Minute-m.tick)))
 
+	for mode, enforcement := range map[probe.Mode]string{probe.Observe: "none", probe.Processes: "none", probe.ModifyReturn: "fmod_ret", probe.LSM: "lsm"} {
+		m.kernel.status.Probe.Mode = mode
+		require.Equal(t, enforcement, m.heartbeat().Enforcement, mode)
+	}
+	m.kernel.status.Probe.Mode = probe.LSM
+
 	m.refuse = errors.New("full")
 	require.Empty(t, m.at(t, start.Add(time.Hour)))
 	m.refuse = nil

@@ -29,6 +29,7 @@ import (
 	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/output"
+	"github.com/elastic/cloud-defend/pkg/pipeline"
 	"github.com/elastic/cloud-defend/pkg/probe"
 	"github.com/elastic/cloud-defend/pkg/queue"
 	"github.com/elastic/cloud-defend/pkg/unit"
@@ -178,6 +179,19 @@ func TestManagedKernel(t *testing.T) {
 		"mount the host's /sys/fs/bpf writable, or switch the setting off. 2 alerts and 0 events found no room, "+
 		"0 operations were refused without a record; give the component more CPU, or log less. "+
 		"3 operations were not judged, because this kernel interrupts the programs that judge them; add bpf to the kernel's lsm= list, which ends that")
+
+	// A kernel that cannot be made to refuse. Nobody takes that for enforcement.
+	for mode, seen := range map[probe.Mode]string{
+		probe.Observe:   "Nothing is refused, and what the policy blocks is alerted on: EPERM; run as root",
+		probe.Processes: "Nothing is refused, no file is watched, and what a process rule blocks is alerted on: EPERM; run as root",
+	} {
+		s.kernel.mu.Lock()
+		s.kernel.status = pipeline.Status{Containers: container.Stats{Connected: true}, Probe: probe.Stats{
+			Mode: mode, Limited: &probe.Unsupported{Feature: "refusing operations", Remedy: "run as root", Err: errors.New("EPERM\nverifier")},
+		}}
+		s.kernel.mu.Unlock()
+		s.await(input, proto.State_DEGRADED, seen)
+	}
 
 	s.kernel.died <- errors.New("the ring is gone")
 	s.await(input, proto.State_FAILED, "Nothing is in force. Enforcing ended: the ring is gone; it is tried again every 30s")

@@ -38,8 +38,8 @@ func newDoctor() *cobra.Command {
 		Long: `Show what this kernel and host offer, and what to do about the rest.
 
 The programs are loaded, the kernel is made to refuse an operation on a file of
-our own, and they are unloaded again. Exit status: 0 can block, 3 can only
-observe, 4 can do neither, 2 wrong flag.`,
+our own, or else to show one, and they are unloaded again. Exit status: 0 can
+block, 3 can only observe, 4 can do neither, 2 wrong flag.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return examine(cmd.Context(), cmd.OutOrStdout(), format, doctor.Options{Sockets: sockets, Try: tryKernel})
@@ -79,10 +79,11 @@ func tryKernel(context.Context) doctor.Trial {
 		return failedTrial(err)
 	}
 	defer p.Close()
-	if p.Mode() == probe.LSM {
-		return doctor.Trial{Ability: doctor.BlockLSM}
-	}
-	return doctor.Trial{Ability: doctor.BlockFmodRet}
+	trial := failedTrial(p.Stats().Limited)
+	trial.Ability = map[probe.Mode]doctor.Ability{
+		probe.LSM: doctor.BlockLSM, probe.ModifyReturn: doctor.BlockFmodRet, probe.Observe: doctor.Observe, probe.Processes: doctor.Processes,
+	}[p.Mode()]
+	return trial
 }
 
 // failedTrial takes the first line only: more lines are a verifier's.

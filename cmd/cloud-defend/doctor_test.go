@@ -22,6 +22,7 @@ func TestExamine(t *testing.T) {
 		doctor.BlockLSM:     exitDone,
 		doctor.BlockFmodRet: exitDone,
 		doctor.Observe:      exitObserve,
+		doctor.Processes:    exitObserve,
 		doctor.Neither:      exitNeither,
 	} {
 		opts := doctor.Options{Sockets: []string{}, Try: func(context.Context) doctor.Trial { return doctor.Trial{Ability: ability} }}

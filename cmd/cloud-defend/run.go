@@ -117,6 +117,7 @@ func run(ctx context.Context, f runFlags) error {
 		say("took over what another process left: since then %d operations were refused, %d records lost",
 			a.Since.Refused, a.Since.LostAlerts+a.Since.LostEvents)
 	}
+	sayLimits(p.Status().Probe)
 	w := watcher{pipeline: p, path: f.policy, text: text, brake: brake, lock: lock, enforce: f.settings.Enforce, failClosed: f.settings.FailClosed}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -134,6 +135,9 @@ func run(ctx context.Context, f runFlags) error {
 	}
 	err = w.watch(ctx, stop, done)
 	summary(p.Status())
+	if err == nil && !p.Status().Probe.Mode.Refuses() {
+		return &exitError{code: exitObserve}
+	}
 	return err
 }
 

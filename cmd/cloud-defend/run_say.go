@@ -69,14 +69,33 @@ func many(n int, noun string) string {
 }
 
 func modeText(s probe.Stats) string {
+	if len(s.Hooks) == 0 {
+		return mode(s)
+	}
 	return fmt.Sprintf("%s; hooks tested: %s", mode(s), strings.Join(s.Hooks, " "))
 }
 
 func mode(s probe.Stats) string {
-	if s.Mode == probe.ModifyReturn {
+	switch s.Mode {
+	case probe.ModifyReturn:
 		return "fmod_ret (BPF LSM is not in this kernel's lsm= list)"
+	case probe.Observe:
+		return "fentry"
+	case probe.Processes:
+		return "tracepoints"
 	}
 	return "BPF LSM"
+}
+
+// sayLimits says once what does not work on this kernel, and why.
+func sayLimits(s probe.Stats) {
+	if s.Limited == nil {
+		return
+	}
+	say("%s", whatIsSeen(s.Mode))
+	r := kernelReason(s.Limited)
+	say("  because %s: %s", r.Place, r.Fault)
+	say("  -> %s", r.Remedy)
 }
 
 // summary says at the end what was seen, refused and lost.

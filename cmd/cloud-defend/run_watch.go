@@ -45,7 +45,11 @@ func (w *watcher) apply(rs *ruleset.Ruleset) error {
 	}
 	w.revision, w.rules, w.disarmed = revision, rs, disarmed
 	status := w.pipeline.Status()
-	say("enforcing revision %d of %s (%s) by %s", revision, w.path, contents(rs), modeText(status.Probe))
+	doing := "enforcing"
+	if !status.Probe.Mode.Refuses() {
+		doing = "observing by"
+	}
+	say("%s revision %d of %s (%s) by %s", doing, revision, w.path, contents(rs), modeText(status.Probe))
 	switch {
 	case w.brake.disarms(time.Now()):
 		say("%s", whyDisarmed(w.brake.order))

@@ -50,6 +50,7 @@ const (
 	BlockLSM     Ability = "lsm"      // refuse operations as a security module
 	BlockFmodRet Ability = "fmod_ret" // refuse them without BPF LSM in the kernel's list
 	Observe      Ability = "observe"
+	Processes    Ability = "processes" // observe, but no operations on files
 	Neither      Ability = "neither"
 )
 
@@ -94,7 +95,7 @@ func (v Verdict) ExitCode() int {
 	switch v.Ability {
 	case BlockLSM, BlockFmodRet:
 		return 0
-	case Observe:
+	case Observe, Processes:
 		return 3
 	default:
 		return 4
@@ -144,6 +145,8 @@ func (t Trial) check() Check {
 		c.Found = "the kernel refused a test file of ours, through fmod_ret"
 	case Observe:
 		c.State, c.Found = Missing, "the programs see operations, but cannot refuse them"
+	case Processes:
+		c.State, c.Found = Missing, "the programs see processes start and end, but no operations on files, and cannot refuse any"
 	default:
 		c.State, c.Found = Missing, "the programs cannot be used"
 	}
@@ -172,8 +175,11 @@ func (t Trial) verdict(checks []Check) Verdict {
 	if len(failed) == 0 {
 		reason = "see trial"
 	}
-	if t.Ability == Observe {
+	switch t.Ability {
+	case Observe:
 		return Verdict{Ability: Observe, Text: "can only observe: " + reason}
+	case Processes:
+		return Verdict{Ability: Processes, Text: "can only observe, and nothing but processes: " + reason}
 	}
 	return Verdict{Ability: Neither, Text: "can neither block nor observe: " + reason}
 }

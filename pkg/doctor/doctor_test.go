@@ -171,6 +171,9 @@ func TestJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text.Bytes(), &back))
 	require.Empty(t, cmp.Diff(r, back))
 	require.Equal(t, "can only observe: see trial", back.Verdict.Text)
+	processes := examine(t, node(), Trial{Ability: Processes})
+	require.Equal(t, "can only observe, and nothing but processes: see trial", processes.Verdict.Text)
+	require.Contains(t, find(t, processes, "trial").Found, "no operations on files")
 }
 
 func TestChecks(t *testing.T) {
@@ -291,7 +294,7 @@ func TestTheTrialClearsSuspects(t *testing.T) {
 		"proc/self/status":             "CapEff:\t0000000000200000\n",
 	})
 	suspects := []string{"lockdown", "BPF LSM", "hooks", "confinement", "locked memory"}
-	for ability, want := range map[Ability]State{BlockFmodRet: OK, BlockLSM: OK, Observe: Note, Neither: Note} {
+	for ability, want := range map[Ability]State{BlockFmodRet: OK, BlockLSM: OK, Observe: Note, Processes: Note, Neither: Note} {
 		r := examine(t, suspicious, Trial{Ability: ability})
 		for _, name := range suspects {
 			c := find(t, r, name)

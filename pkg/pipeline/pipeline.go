@@ -135,7 +135,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		probe:      pr,
 		inventory:  container.New(container.Options{Cgroup: cfg.Cgroup, Proc: cfg.Proc}),
 		processes:  process.NewTable(process.Identity{BootID: facts.BootID, PIDNamespace: facts.PIDNamespace, BootTime: pr.BootTime()}),
-		builder:    ecs.NewBuilder(ecs.Static{Host: facts, Agent: cfg.Agent, Namespace: cfg.Namespace}),
+		builder:    ecs.NewBuilder(ecs.Static{Host: facts, Agent: cfg.Agent, Namespace: cfg.Namespace, Mode: pr.Mode().String()}),
 		settle:     settle.New(settleMax, settleAge),
 		fold:       settle.NewFold[output.Record](),
 		merge:      settle.NewMerge[output.Record](),

@@ -18,12 +18,16 @@ import (
 )
 
 // Apply puts a ruleset in force and returns its revision. On error the ruleset
-// before it stays in force. Documents of what it judges name its origin.
+// before it stays in force. Documents of what it judges name its origin. Where
+// the kernel cannot be made to refuse, it is put in force disarmed.
 func (p *Pipeline) Apply(rs *ruleset.Ruleset, origin Origin) (revision uint32, err error) {
 	p.scope.Lock()
 	defer p.scope.Unlock()
 	began := time.Now()
 	defer func() { p.tally.swapped(time.Since(began), err) }()
+	if !p.probe.Mode().Refuses() {
+		rs = rs.Disarm()
+	}
 	scopes := make(map[uint64]probe.Scope, len(p.containers))
 	for cgroup, c := range p.containers {
 		if p.known(c, rs) {
