@@ -42,7 +42,7 @@ process:
 // Where the kernel does not let itself be made to refuse, everything is seen as
 // it is elsewhere; where no program can be attached to a function, processes are.
 func TestKernelObserves(t *testing.T) {
-	kerneltest.Require(t)
+	kerneltest.Require(t, kerneltest.OnceWithout)
 	for _, mode := range []Mode{Observe, Processes} {
 		t.Run(mode.String(), func(t *testing.T) {
 			p, err := Open(Options{TestDirs: []string{"/tmp"}, Only: mode})
