@@ -188,6 +188,8 @@ static __noinline struct scratch *decide_scoped(const struct request *q, __u32 *
 		s->record.revision = p->revision;
 		if (q->type == RULES_PROCESS)
 			subject_judge(s, *index, p);
+		if (q->named)
+			s->matchable = ~p->tables[RULES_FILE].no_path;
 		request_evaluate(s, *index, q);
 		if (!s->stale) {
 			if (record_fired(s))

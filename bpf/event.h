@@ -35,6 +35,7 @@ struct scratch {
 	__u64 who_must, who_may; /* and those that the user and the session satisfy */
 	__u64 path_must, path_may; /* and those that the path satisfies */
 	__u64 asked[2]; /* and those that ask for one operation, and for the other */
+	__u64 matchable; /* those that a response may match */
 	__u64 match, exclude, match_block, exclude_block; /* what a response's selectors meet */
 	__u32 revision;
 	__u32 pad;
@@ -111,7 +112,7 @@ static __always_inline struct scratch *scratch_claim(__u32 *index, struct task_s
 			__builtin_memset(&s->record, 0, sizeof(s->record));
 			s->used = 0;
 			s->stale = 0;
-			s->who_must = s->who_may = ~0ULL;
+			s->who_must = s->who_may = s->matchable = ~0ULL;
 			s->namespace = (__u64)LOAD(proxy, mnt_ns);
 			return s;
 		}

@@ -33,6 +33,7 @@
 #include "file.bpf.c"
 #include "attributes.bpf.c"
 #include "descriptor.bpf.c"
+#include "mount.bpf.c"
 #include "process.bpf.c"
 #include "cgroup.bpf.c"
 #include "rehearse.bpf.c"

@@ -12,6 +12,7 @@ struct request {
 	__u32 mode;
 	bool quiet; /* report a refusal only */
 	bool below; /* the files below a directory are meant, too */
+	bool named; /* only what a selector has a path for is meant */
 	struct vfsmount *mnt, *from_mnt;
 	struct dentry *dentry, *from_dentry;
 };

@@ -109,8 +109,8 @@ __noinline int responses_fire(__u32 index, __u32 type)
 	}
 	t = &p->tables[type & (RULE_TYPES - 1)];
 	for (__u32 i = 0; i < 2; i++) {
-		__u64 may = s->path_may & s->asked[i];
-		__u64 must = s->path_must & may;
+		__u64 may = s->path_may & s->asked[i] & s->matchable;
+		__u64 must = s->path_must & s->asked[i];
 
 		if (!(may & s->may & t->any_match))
 			continue;

@@ -59,6 +59,13 @@ enum {
 #define FMODE_EXEC 0x20
 #define FMODE_CREATED 0x100000
 #define RENAME_EXCHANGE 2
+#define MS_REMOUNT 0x20
+#define MS_UNBINDABLE 0x20000
+#define MS_PRIVATE 0x40000
+#define MS_SLAVE 0x80000
+#define MS_SHARED 0x100000
+#define PROC_SUPER_MAGIC 0x9fa0
+#define SYSFS_MAGIC 0x62656572
 
 /*
  * 1 if any bit is set, else 0. Without a branch: what follows a branch the

@@ -26,6 +26,8 @@ type hook struct {
 	function string
 	// optional: where the kernel lacks it, another hook sees the operation, or docs/bypasses.md says that none does.
 	optional bool
+	// privileged: not every component may try it; the other hooks speak for it then.
+	privileged bool
 }
 
 // frequent are hooks that are called at each read, write and mapping on the
@@ -48,6 +50,8 @@ var hooks = []hook{
 	{id: bpfHookHOOK_FILE_PERMISSION, prog: "write", function: "file_permission"},
 	{id: bpfHookHOOK_MMAP_FILE, prog: "mmap", function: "mmap_file"},
 	{id: bpfHookHOOK_FILE_MPROTECT, prog: "mprotect", function: "file_mprotect"},
+	{id: bpfHookHOOK_SB_MOUNT, prog: "mount", function: "sb_mount"},
+	{id: bpfHookHOOK_MOVE_MOUNT, prog: "move_mount", function: "move_mount", privileged: true},
 	{id: bpfHookHOOK_BPRM_CHECK, prog: "exec", function: "bprm_check_security"},
 	{id: bpfHookHOOK_TASK_ALLOC, prog: "fork", function: "task_alloc"},
 }

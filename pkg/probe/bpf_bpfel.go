@@ -116,7 +116,9 @@ const (
 	bpfHookHOOK_FILE_PERMISSION bpfHook = 17
 	bpfHookHOOK_MMAP_FILE       bpfHook = 18
 	bpfHookHOOK_FILE_MPROTECT   bpfHook = 19
-	bpfHookHOOKS                bpfHook = 20
+	bpfHookHOOK_SB_MOUNT        bpfHook = 20
+	bpfHookHOOK_MOVE_MOUNT      bpfHook = 21
+	bpfHookHOOKS                bpfHook = 22
 )
 
 type bpfKind uint32
@@ -368,6 +370,7 @@ type bpfScratch struct {
 	PathMust     uint64
 	PathMay      uint64
 	Asked        [2]uint64
+	Matchable    uint64
 	Match        uint64
 	Exclude      uint64
 	MatchBlock   uint64
@@ -437,6 +440,8 @@ const (
 	bpfProgL_link            = "l_link"
 	bpfProgL_mknod           = "l_mknod"
 	bpfProgL_mmap            = "l_mmap"
+	bpfProgL_mount           = "l_mount"
+	bpfProgL_moveMount       = "l_move_mount"
 	bpfProgL_mprotect        = "l_mprotect"
 	bpfProgL_open            = "l_open"
 	bpfProgL_rename          = "l_rename"
@@ -453,6 +458,8 @@ const (
 	bpfProgM_link            = "m_link"
 	bpfProgM_mknod           = "m_mknod"
 	bpfProgM_mmap            = "m_mmap"
+	bpfProgM_mount           = "m_mount"
+	bpfProgM_moveMount       = "m_move_mount"
 	bpfProgM_mprotect        = "m_mprotect"
 	bpfProgM_open            = "m_open"
 	bpfProgM_rename          = "m_rename"
@@ -547,6 +554,8 @@ type bpfProgramSpecs struct {
 	L_link        *ebpf.ProgramSpec `ebpf:"l_link"`
 	L_mknod       *ebpf.ProgramSpec `ebpf:"l_mknod"`
 	L_mmap        *ebpf.ProgramSpec `ebpf:"l_mmap"`
+	L_mount       *ebpf.ProgramSpec `ebpf:"l_mount"`
+	L_moveMount   *ebpf.ProgramSpec `ebpf:"l_move_mount"`
 	L_mprotect    *ebpf.ProgramSpec `ebpf:"l_mprotect"`
 	L_open        *ebpf.ProgramSpec `ebpf:"l_open"`
 	L_rename      *ebpf.ProgramSpec `ebpf:"l_rename"`
@@ -563,6 +572,8 @@ type bpfProgramSpecs struct {
 	M_link        *ebpf.ProgramSpec `ebpf:"m_link"`
 	M_mknod       *ebpf.ProgramSpec `ebpf:"m_mknod"`
 	M_mmap        *ebpf.ProgramSpec `ebpf:"m_mmap"`
+	M_mount       *ebpf.ProgramSpec `ebpf:"m_mount"`
+	M_moveMount   *ebpf.ProgramSpec `ebpf:"m_move_mount"`
 	M_mprotect    *ebpf.ProgramSpec `ebpf:"m_mprotect"`
 	M_open        *ebpf.ProgramSpec `ebpf:"m_open"`
 	M_rename      *ebpf.ProgramSpec `ebpf:"m_rename"`
@@ -734,6 +745,8 @@ type bpfPrograms struct {
 	L_link        *ebpf.Program `ebpf:"l_link"`
 	L_mknod       *ebpf.Program `ebpf:"l_mknod"`
 	L_mmap        *ebpf.Program `ebpf:"l_mmap"`
+	L_mount       *ebpf.Program `ebpf:"l_mount"`
+	L_moveMount   *ebpf.Program `ebpf:"l_move_mount"`
 	L_mprotect    *ebpf.Program `ebpf:"l_mprotect"`
 	L_open        *ebpf.Program `ebpf:"l_open"`
 	L_rename      *ebpf.Program `ebpf:"l_rename"`
@@ -750,6 +763,8 @@ type bpfPrograms struct {
 	M_link        *ebpf.Program `ebpf:"m_link"`
 	M_mknod       *ebpf.Program `ebpf:"m_mknod"`
 	M_mmap        *ebpf.Program `ebpf:"m_mmap"`
+	M_mount       *ebpf.Program `ebpf:"m_mount"`
+	M_moveMount   *ebpf.Program `ebpf:"m_move_mount"`
 	M_mprotect    *ebpf.Program `ebpf:"m_mprotect"`
 	M_open        *ebpf.Program `ebpf:"m_open"`
 	M_rename      *ebpf.Program `ebpf:"m_rename"`
@@ -779,6 +794,8 @@ func (p *bpfPrograms) Close() error {
 		p.L_link,
 		p.L_mknod,
 		p.L_mmap,
+		p.L_mount,
+		p.L_moveMount,
 		p.L_mprotect,
 		p.L_open,
 		p.L_rename,
@@ -795,6 +812,8 @@ func (p *bpfPrograms) Close() error {
 		p.M_link,
 		p.M_mknod,
 		p.M_mmap,
+		p.M_mount,
+		p.M_moveMount,
 		p.M_mprotect,
 		p.M_open,
 		p.M_rename,

@@ -44,6 +44,8 @@ var hookNames = [bpfHookHOOKS]string{
 	bpfHookHOOK_FILE_PERMISSION: "lsm__file_permission",
 	bpfHookHOOK_MMAP_FILE:       "lsm__mmap_file",
 	bpfHookHOOK_FILE_MPROTECT:   "lsm__file_mprotect",
+	bpfHookHOOK_SB_MOUNT:        "lsm__sb_mount",
+	bpfHookHOOK_MOVE_MOUNT:      "lsm__move_mount",
 	bpfHookHOOK_BPRM_CHECK:      "lsm__bprm_check_security",
 	bpfHookHOOK_TASK_ALLOC:      "lsm__task_alloc",
 	bpfHookHOOK_SCHED_FORK:      "tracepoint__sched_process_fork",

@@ -21,6 +21,8 @@ type Hook struct {
 	File, Process []policy.Operation
 	// blocks says that it is needed to block operations on files only, too: another hook reports them.
 	blocks bool
+	// named says that it is needed for selectors with a path only.
+	named bool
 }
 
 var (
@@ -55,6 +57,8 @@ var hooks = [...]Hook{
 	{Function: "file_permission", Sees: "a descriptor from before the policy is written to", File: modifications, blocks: true},
 	{Function: "mmap_file", Sees: "such a descriptor is mapped to be written", File: modifications, blocks: true},
 	{Function: "file_mprotect", Sees: "such a mapping becomes writable", File: modifications, blocks: true},
+	{Function: "sb_mount", Sees: "something is mounted over a file, or over a directory above it", File: modifications, named: true},
+	{Function: "move_mount", Sees: "the same by move_mount", File: modifications, named: true},
 	{Function: "bprm_check_security", Sees: "a program is about to run", Process: []policy.Operation{policy.Exec}},
 	{Function: "task_alloc", Sees: "a process is about to be forked", Process: []policy.Operation{policy.Fork}},
 }
@@ -64,7 +68,13 @@ func (r *Ruleset) Hooks() []Hook {
 	var needed []Hook
 	for _, h := range hooks {
 		h.File = keep(h.File, func(op policy.Operation) bool {
-			return h.blocks && r.Blocks(policy.File, op) || !h.blocks && r.Uses(policy.File, op)
+			switch {
+			case h.blocks:
+				return r.Blocks(policy.File, op)
+			case h.named:
+				return r.Tables[policy.File].Operations[op]&r.Tables[policy.File].AnyMatch&^r.Tables[policy.File].NoPath != 0
+			}
+			return r.Uses(policy.File, op)
 		})
 		h.Process = keep(h.Process, func(op policy.Operation) bool { return r.Blocks(policy.Process, op) })
 		if len(h.File)+len(h.Process) > 0 {

@@ -220,6 +220,7 @@ type benchScratch struct {
 	PathMust     uint64
 	PathMay      uint64
 	Asked        [2]uint64
+	Matchable    uint64
 	Match        uint64
 	Exclude      uint64
 	MatchBlock   uint64
@@ -357,6 +358,8 @@ const (
 	benchProgL_link            = "l_link"
 	benchProgL_mknod           = "l_mknod"
 	benchProgL_mmap            = "l_mmap"
+	benchProgL_mount           = "l_mount"
+	benchProgL_moveMount       = "l_move_mount"
 	benchProgL_mprotect        = "l_mprotect"
 	benchProgL_open            = "l_open"
 	benchProgL_rename          = "l_rename"
@@ -374,6 +377,8 @@ const (
 	benchProgM_link            = "m_link"
 	benchProgM_mknod           = "m_mknod"
 	benchProgM_mmap            = "m_mmap"
+	benchProgM_mount           = "m_mount"
+	benchProgM_moveMount       = "m_move_mount"
 	benchProgM_mprotect        = "m_mprotect"
 	benchProgM_open            = "m_open"
 	benchProgM_rename          = "m_rename"
@@ -502,6 +507,8 @@ type benchProgramSpecs struct {
 	L_link           *ebpf.ProgramSpec `ebpf:"l_link"`
 	L_mknod          *ebpf.ProgramSpec `ebpf:"l_mknod"`
 	L_mmap           *ebpf.ProgramSpec `ebpf:"l_mmap"`
+	L_mount          *ebpf.ProgramSpec `ebpf:"l_mount"`
+	L_moveMount      *ebpf.ProgramSpec `ebpf:"l_move_mount"`
 	L_mprotect       *ebpf.ProgramSpec `ebpf:"l_mprotect"`
 	L_open           *ebpf.ProgramSpec `ebpf:"l_open"`
 	L_rename         *ebpf.ProgramSpec `ebpf:"l_rename"`
@@ -519,6 +526,8 @@ type benchProgramSpecs struct {
 	M_link           *ebpf.ProgramSpec `ebpf:"m_link"`
 	M_mknod          *ebpf.ProgramSpec `ebpf:"m_mknod"`
 	M_mmap           *ebpf.ProgramSpec `ebpf:"m_mmap"`
+	M_mount          *ebpf.ProgramSpec `ebpf:"m_mount"`
+	M_moveMount      *ebpf.ProgramSpec `ebpf:"m_move_mount"`
 	M_mprotect       *ebpf.ProgramSpec `ebpf:"m_mprotect"`
 	M_open           *ebpf.ProgramSpec `ebpf:"m_open"`
 	M_rename         *ebpf.ProgramSpec `ebpf:"m_rename"`
@@ -751,6 +760,8 @@ type benchPrograms struct {
 	L_link           *ebpf.Program `ebpf:"l_link"`
 	L_mknod          *ebpf.Program `ebpf:"l_mknod"`
 	L_mmap           *ebpf.Program `ebpf:"l_mmap"`
+	L_mount          *ebpf.Program `ebpf:"l_mount"`
+	L_moveMount      *ebpf.Program `ebpf:"l_move_mount"`
 	L_mprotect       *ebpf.Program `ebpf:"l_mprotect"`
 	L_open           *ebpf.Program `ebpf:"l_open"`
 	L_rename         *ebpf.Program `ebpf:"l_rename"`
@@ -768,6 +779,8 @@ type benchPrograms struct {
 	M_link           *ebpf.Program `ebpf:"m_link"`
 	M_mknod          *ebpf.Program `ebpf:"m_mknod"`
 	M_mmap           *ebpf.Program `ebpf:"m_mmap"`
+	M_mount          *ebpf.Program `ebpf:"m_mount"`
+	M_moveMount      *ebpf.Program `ebpf:"m_move_mount"`
 	M_mprotect       *ebpf.Program `ebpf:"m_mprotect"`
 	M_open           *ebpf.Program `ebpf:"m_open"`
 	M_rename         *ebpf.Program `ebpf:"m_rename"`
@@ -816,6 +829,8 @@ func (p *benchPrograms) Close() error {
 		p.L_link,
 		p.L_mknod,
 		p.L_mmap,
+		p.L_mount,
+		p.L_moveMount,
 		p.L_mprotect,
 		p.L_open,
 		p.L_rename,
@@ -833,6 +848,8 @@ func (p *benchPrograms) Close() error {
 		p.M_link,
 		p.M_mknod,
 		p.M_mmap,
+		p.M_mount,
+		p.M_moveMount,
 		p.M_mprotect,
 		p.M_open,
 		p.M_rename,

@@ -7,6 +7,7 @@ package bypass
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,13 +70,35 @@ var mounts = []Technique{
 		}
 		return overwrite(p.free + "/moved/file")
 	})},
-	{Name: "bind another file over", As: "modifyFile", Why: overMount, do: apart(func(p *place) error {
+	{Name: "bind another file over", As: "modifyFile", do: apart(func(p *place) error {
 		return p.expose(unix.Mount(p.free+"/file", p.file, "", unix.MS_BIND, ""))
 	})},
-	{Name: "mount a tmpfs over the folder", As: "modifyFile", Why: overMount, do: apart(func(p *place) error {
+	{Name: "mount a tmpfs over the folder", As: "modifyFile", do: apart(func(p *place) error {
 		return p.expose(unix.Mount("tmpfs", p.guard, "tmpfs", 0, ""))
 	})},
-	{Name: "move_mount a detached folder over", As: "modifyFile", Why: overMount, do: apart(func(p *place) error {
+	{Name: "mount a tmpfs over the folder above", As: "modifyFile", do: apart(func(p *place) error {
+		return p.expose(unix.Mount("tmpfs", filepath.Dir(p.guard), "tmpfs", 0, ""))
+	})},
+	{Name: "pivot_root into a tree made elsewhere", As: "modifyFile", Why: nesting, do: apart(func(p *place) error {
+		root := p.free + "/root"
+		if err := os.Mkdir(root, 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount("tmpfs", root, "tmpfs", 0, ""); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(root+p.guard, 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(root+p.file, []byte("other"), 0o644); err != nil {
+			return err
+		}
+		if err := unix.Chdir(root); err != nil {
+			return err
+		}
+		return p.expose(unix.PivotRoot(".", "."))
+	})},
+	{Name: "move_mount a detached folder over", As: "modifyFile", do: apart(func(p *place) error {
 		fd, err := unix.OpenTree(unix.AT_FDCWD, "/tmp", unix.OPEN_TREE_CLONE)
 		if err != nil {
 			return err
@@ -97,7 +120,7 @@ var mounts = []Technique{
 	})},
 }
 
-const overMount = "needs CAP_SYS_ADMIN: mounting is no operation of the policy language"
+const nesting = "needs CAP_SYS_ADMIN: whatever runs containers in a container does the same"
 
 // apart gives the thread a mount namespace, so that nothing is left behind.
 func apart(do func(*place) error) func(*place) error {
