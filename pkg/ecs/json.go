@@ -20,9 +20,13 @@ type encoder struct {
 	path []string // names of the open objects
 	// escaped lists the fields, by their whole names, that were not UTF-8.
 	escaped []string
-	// second is the one that stamp begins with, up to the decimal point.
+	stamps  [8]stamp // by the last bits of their second
+}
+
+// stamp is a second as it is written, up to the decimal point.
+type stamp struct {
 	second int64
-	stamp  []byte
+	text   []byte
 }
 
 func (e *encoder) reset() {
@@ -196,20 +200,25 @@ func (e *encoder) json(name string, tree map[string]any) {
 // time writes nanoseconds: documents of one node sort as their events happened.
 func (e *encoder) time(name string, value time.Time) {
 	e.key(name)
-	if second := value.Unix(); second != e.second || e.stamp == nil {
-		e.second, e.stamp = second, value.UTC().AppendFormat(e.stamp[:0], `"2006-01-02T15:04:05.`)
+	second := value.Unix()
+	s := &e.stamps[uint64(second)%uint64(len(e.stamps))]
+	if second != s.second || s.text == nil {
+		s.second, s.text = second, value.UTC().AppendFormat(s.text[:0], `"2006-01-02T15:04:05.`)
 	}
-	e.buf = append(e.buf, e.stamp...)
-	fraction := uint32(value.Nanosecond())
-	for unit := uint32(100_000_000); unit > 0; unit /= 10 {
-		e.buf = append(e.buf, '0'+byte(fraction/unit%10))
+	e.buf = append(append(e.buf, s.text...), `000000000Z",`...)
+	digits := e.buf[len(e.buf)-len(`000000000Z",`):][:9]
+	for i, rest := len(digits)-1, uint32(value.Nanosecond()); i >= 0; i-- {
+		digits[i] += byte(rest % 10)
+		rest /= 10
 	}
-	e.buf = append(e.buf, `Z",`...)
 }
 
 // appendString appends a JSON string. If the text is not UTF-8 it is written as
 // the package comment says of cloud_defend.escaped, and the result is false.
 func appendString[T string | []byte](b []byte, s T) ([]byte, bool) {
+	if allPlain(s) {
+		return append(append(append(b, '"'), s...), '"'), true
+	}
 	valid := validUTF8(s)
 	b = append(b, '"')
 	b = appendEscaped(b, s, valid)
@@ -225,6 +234,27 @@ var plain = func() (plain [256]bool) {
 	}
 	return plain
 }()
+
+// allPlain looks at eight bytes at a time, as nearly all text is plain.
+func allPlain[T string | []byte](s T) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quotes, slashes := w^ones*'"', w^ones*'\\'
+		// The top bit of a byte is set where it was, or a borrow sets it.
+		if (w|(w-ones*0x20)|(quotes-ones)|(slashes-ones))&tops != 0 {
+			return false
+		}
+	}
+	for ; i < len(s); i++ {
+		if !plain[s[i]] {
+			return false
+		}
+	}
+	return true
+}
 
 func appendEscaped[T string | []byte](b []byte, s T, valid bool) []byte {
 	done := 0 // everything before is written
