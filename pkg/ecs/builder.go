@@ -39,6 +39,7 @@ type Builder struct {
 	static    []byte // common, already encoded
 	cloud     []byte // see Locate; so is cluster, a member of orchestrator
 	cluster   []byte
+	around    [StreamAlerts + 1][]byte // static, cloud and data_stream
 	namespace string
 	node, run string // what names them
 	now       func() time.Time
@@ -48,13 +49,18 @@ type Builder struct {
 	gaps    gaps
 
 	fragments fragments
+	sheets    shelf[*process.Process, *sheet]
+	labels    shelf[uint64, *label] // by cgroup
+	kinds     map[kind][]byte
+	threadAt  int                  // where the thread's id was written
 	who       *container.Container // whose names the ids of a document have
 }
 
 // NewBuilder returns a builder.
 func NewBuilder(s Static) *Builder {
 	b := &Builder{
-		common: s, namespace: s.Namespace, node: s.Host.BootID, run: s.Agent.EphemeralID, now: time.Now, fragments: fragments{},
+		common: s, namespace: s.Namespace, node: s.Host.BootID, run: s.Agent.EphemeralID, now: time.Now,
+		fragments: fragments{}, sheets: shelf[*process.Process, *sheet]{}, labels: shelf[uint64, *label]{}, kinds: map[kind][]byte{},
 	}
 	if b.namespace == "" {
 		b.namespace = "default"
@@ -77,6 +83,18 @@ func (b *Builder) encodeCommon() {
 	b.enc.str("version", Version)
 	b.enc.close(m)
 	b.static = slices.Clone(b.enc.buf[1:]) // without the document's brace
+	b.surround()
+}
+
+// surround encodes what all documents of a stream have.
+func (b *Builder) surround() {
+	for stream := range b.around {
+		b.around[stream] = b.encoded(func() {
+			b.dataStream(Stream(stream))
+			b.enc.raw(b.static)
+			b.enc.raw(b.cloud)
+		})
+	}
 }
 
 func (b *Builder) agent(a Agent) {
@@ -139,14 +157,13 @@ func (b *Builder) document(s *subject, stream Stream) Doc {
 	b.message = appendMessage(b.message[:0], s)
 	e.bytes("message", b.message)
 	at := b.event(s, stream, id[:])
-	b.dataStream(stream)
-	e.raw(b.static)
-	e.raw(b.cloud)
-	b.container(s)
-	b.process(s)
-	b.actor(&s.ev.Task)
+	e.raw(b.around[stream])
+	b.where(s)
 	if s.ev.Kind == event.File {
+		b.actorOnce(s)
 		b.file(s.ev)
+	} else {
+		b.actor(s)
 	}
 	b.policy(s)
 	e.finish()
@@ -169,22 +186,12 @@ func (b *Builder) dataStream(stream Stream) {
 // event returns where the id stands.
 func (b *Builder) event(s *subject, stream Stream, id []byte) (at int) {
 	e := &b.enc
-	kind, category := "event", "process"
-	if stream == StreamAlerts {
-		kind = "alert"
-	}
-	if s.ev.Kind == event.File {
-		category = "file"
-	}
 	m := e.open("event")
 	e.time("created", s.ev.Time)
 	e.time("ingested", b.now())
 	e.bytes("id", id)
 	at = len(e.buf) - len(`",`) - len(id)
-	e.str("kind", kind)
-	e.one("category", category)
-	b.actions(s.ev)
-	e.str("outcome", outcome(s.ev))
+	b.kind(s.ev, stream)
 	if s.ev.Folded.Count > 1 {
 		e.time("start", s.ev.Time)
 		e.time("end", s.ev.Folded.Last)
@@ -196,6 +203,38 @@ func (b *Builder) event(s *subject, stream Stream, id []byte) (at int) {
 	e.str("dataset", stream.Dataset())
 	e.close(m)
 	return at
+}
+
+// kind is what the words for a kind of event depend on.
+type kind struct {
+	stream  Stream
+	kind    event.Kind
+	action  event.Action
+	outcome event.Outcome
+}
+
+func (b *Builder) kind(ev *event.Event, stream Stream) {
+	e := &b.enc
+	k := kind{stream, ev.Kind, ev.Action, ev.Outcome}
+	if kept, ok := b.kinds[k]; ok && len(ev.Steps) == 0 {
+		e.raw(kept)
+		return
+	}
+	mark := len(e.buf)
+	kind, category := "event", "process"
+	if stream == StreamAlerts {
+		kind = "alert"
+	}
+	if ev.Kind == event.File {
+		category = "file"
+	}
+	e.str("kind", kind)
+	e.one("category", category)
+	b.actions(ev)
+	e.str("outcome", outcome(ev))
+	if len(ev.Steps) == 0 {
+		b.kinds[k] = slices.Clone(e.buf[mark:])
+	}
 }
 
 // actions writes event.action and event.type: lists of what happened where that

@@ -5,9 +5,51 @@
 package ecs
 
 import (
+	"bytes"
+	"unsafe"
+
 	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/event"
 )
+
+// label is an encoded container.
+type label struct {
+	of   container.Container
+	text []byte
+}
+
+// where writes the container, and keeps how it is written unless there is
+// something to say about it elsewhere in the document.
+func (b *Builder) where(s *subject) {
+	c := s.container
+	if c == nil || !c.Complete {
+		b.container(s)
+		return
+	}
+	if kept := b.labels.kept[c.CgroupID]; kept != nil && sameLabel(&kept.of, c) {
+		b.enc.raw(kept.text)
+		return
+	}
+	mark, said := len(b.enc.buf), b.said()
+	b.container(s)
+	if b.said() == said {
+		text := bytes.Clone(b.enc.buf[mark:])
+		b.labels.keep(c.CgroupID, &label{*c, text}, len(text))
+	}
+}
+
+// sameLabel says whether two containers of which all is known are written alike.
+func sameLabel(a, b *container.Container) bool {
+	return a.ID == b.ID && a.Name == b.Name && a.Runtime == b.Runtime && a.Privileged == b.Privileged &&
+		a.Image == b.Image && a.Pod.Name == b.Pod.Name && a.Pod.Namespace == b.Pod.Namespace && a.Pod.UID == b.Pod.UID &&
+		a.Pod.IP == b.Pod.IP && a.Pod.Owner == b.Pod.Owner && samePairs(&a.Pod.Label, &b.Pod.Label) && samePairs(&a.Pod.Annotation, &b.Pod.Annotation)
+}
+
+// samePairs may say no of equal ones: nobody writes to a list, but there may be
+// another one.
+func samePairs(a, b *container.Pairs) bool {
+	return a.Cut == b.Cut && len(a.List) == len(b.List) && unsafe.SliceData(a.List) == unsafe.SliceData(b.List)
+}
 
 func (b *Builder) container(s *subject) {
 	c := s.container

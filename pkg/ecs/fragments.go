@@ -49,9 +49,9 @@ func (b *Builder) once(f fragment, encode func()) {
 		e.raw(kept)
 		return
 	}
-	mark, said := len(e.buf), b.gaps.count()+len(e.escaped)
+	mark, said := len(e.buf), b.said()
 	encode()
-	if b.gaps.count()+len(e.escaped) > said || len(e.buf)-mark > maxFragment {
+	if b.said() > said || len(e.buf)-mark > maxFragment {
 		return
 	}
 	if len(b.fragments) == mostFragments {
@@ -59,3 +59,6 @@ func (b *Builder) once(f fragment, encode func()) {
 	}
 	b.fragments[f] = bytes.Clone(e.buf[mark:])
 }
+
+// said counts what there is to say of fields elsewhere in the document.
+func (b *Builder) said() int { return b.gaps.count() + len(b.enc.escaped) }

@@ -26,6 +26,8 @@ func (b *Builder) Locate(p Place) {
 		b.enc.str("name", p.ClusterName)
 		b.enc.close(m)
 	})
+	b.labels = shelf[uint64, *label]{}
+	b.surround()
 }
 
 // encoded returns the members that write writes.

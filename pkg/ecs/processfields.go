@@ -5,6 +5,8 @@
 package ecs
 
 import (
+	"strconv"
+
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/process"
 )
@@ -14,16 +16,9 @@ func (b *Builder) process(s *subject) {
 	l := s.lineage
 	p := l.Process
 	m := e.open("process")
-	self := func() {
-		b.identity(p)
-		b.image(l, p)
-		e.joined("command_line", p.Args)
-	}
-	if s.ev.Kind == event.File { // of others there is one document, or two
-		b.once(b.fragmentOf("", l, p), self)
-	} else {
-		self()
-	}
+	b.identity(p)
+	b.image(l, p)
+	e.joined("command_line", p.Args)
 	if p.NamespacePID != 0 {
 		e.uint("vpid", uint64(p.NamespacePID))
 	}
@@ -142,7 +137,9 @@ func (b *Builder) thread(t *event.Task) {
 	e := &b.enc
 	m := e.open("thread")
 	if t.TID != 0 {
-		e.uint("id", uint64(t.TID))
+		e.key("id")
+		b.threadAt = len(e.buf)
+		e.buf = append(strconv.AppendUint(e.buf, uint64(t.TID), 10), ',')
 	}
 	caps := e.open("capabilities")
 	b.capabilities("effective", t.CapEffective)
@@ -202,7 +199,7 @@ func (b *Builder) leader(name string, s *subject, leader *process.Process) {
 		return
 	}
 	l := s.lineage
-	if l.Same(leader) && s.ev.Kind != event.File {
+	if l.Same(leader) { // its sheet has it, or there is one document
 		b.encodeLeader(name, l, leader)
 		return
 	}
@@ -223,11 +220,12 @@ func (b *Builder) encodeLeader(name string, l *process.Lineage, leader *process.
 	e.close(m)
 }
 
-// actor writes the top-level ids by which sequences of file and process events
-// are joined.
-func (b *Builder) actor(t *event.Task) {
-	b.user("user", t.UID)
-	b.group("group", t.GID)
+// actor writes the process, and the top-level ids by which sequences of file and
+// process events are joined.
+func (b *Builder) actor(s *subject) {
+	b.process(s)
+	b.user("user", s.ev.Task.UID)
+	b.group("group", s.ev.Task.GID)
 }
 
 // gap notes that a field of the open object could not be found out.

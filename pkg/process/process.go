@@ -134,6 +134,21 @@ func (l *Lineage) Same(leader *Process) bool {
 	return leader.PID == l.Process.PID && leader.Start == l.Process.Start
 }
 
+// Alike says whether two lineages are of the same processes as they were at the
+// same time, not looking beyond the parent.
+func (l *Lineage) Alike(other *Lineage) bool {
+	return l.Process == other.Process && l.Parent == other.Parent && l.GroupLeader == other.GroupLeader &&
+		l.SessionLeader == other.SessionLeader && l.EntryLeader == other.EntryLeader && l.EntryType == other.EntryType &&
+		l.strangers == other.strangers
+}
+
+// Nearest is the lineage without those beyond the parent.
+func (l *Lineage) Nearest() Lineage {
+	near := *l
+	near.ancestors, near.ancestorCount = [maxAncestors]*Process{}, 0
+	return near
+}
+
 // Identity tells this node and boot from all others.
 type Identity struct {
 	BootID       string    // /proc/sys/kernel/random/boot_id
