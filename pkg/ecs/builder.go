@@ -52,6 +52,8 @@ type Builder struct {
 	sheets    shelf[*process.Process, *sheet]
 	labels    shelf[uint64, *label] // by cgroup
 	kinds     map[kind][]byte
+	sheaf     []byte // see begin; so is scratch
+	scratch   []byte
 	threadAt  int                  // where the thread's id was written
 	who       *container.Container // whose names the ids of a document have
 }
@@ -147,7 +149,7 @@ func logStream(ev *event.Event) Stream {
 
 func (b *Builder) document(s *subject, stream Stream) Doc {
 	e := &b.enc
-	e.reset()
+	b.begin(stream)
 	b.gaps.reset()
 	hash := eventID(s, stream)
 	var id [idLen]byte
@@ -167,8 +169,44 @@ func (b *Builder) document(s *subject, stream Stream) Doc {
 	}
 	b.policy(s)
 	e.finish()
-	text := slices.Clone(e.buf)
+	text := b.own(stream)
 	return Doc{Stream: stream, ID: unsafe.String(&text[at], idLen), JSON: text}
+}
+
+// sheafBytes is the memory that some nine logs share. One of them that is kept
+// for long, because the output refused it, keeps that of the others.
+const (
+	sheafBytes = 32 << 10
+	sheafRest  = 4 << 10 // what is less than this is left
+)
+
+// begin lets a log be written where it will stay, and an alert elsewhere: one
+// may wait long, while logs go on.
+func (b *Builder) begin(stream Stream) {
+	if stream == StreamAlerts {
+		b.enc.buf = b.scratch
+	} else {
+		if cap(b.sheaf) < sheafRest {
+			b.sheaf = make([]byte, 0, sheafBytes)
+		}
+		b.enc.buf = b.sheaf
+	}
+	b.enc.reset()
+}
+
+// own ends what begin began: the document has memory of its own.
+func (b *Builder) own(stream Stream) []byte {
+	text := b.enc.buf
+	if stream == StreamAlerts {
+		b.scratch = text
+		return slices.Clone(text)
+	}
+	moved := cap(text) != cap(b.sheaf) // it was longer than what was left
+	if b.sheaf = text[len(text):]; moved {
+		b.sheaf = nil
+	}
+	b.enc.buf = b.scratch
+	return slices.Clip(text)
 }
 
 // idLen is the length of event.id, 16 bytes in base64.

@@ -6,6 +6,7 @@ package ecs
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +83,22 @@ func TestDocumentsOwnTheirBytes(t *testing.T) {
 	ev.Path.Name = "/other"
 	s.Documents(nil, ev, &l, s.c, &s.match)
 	require.Equal(t, before, string(first.JSON))
+
+	// Also where many lie in one piece of memory, and one is longer than it.
+	ev.Outcome = event.OutcomeSuccess
+	var docs []Doc
+	var texts []string
+	for i := range 100 {
+		ev.Path.Name = "/" + strings.Repeat("x", i%10*i*10)
+		docs = s.Documents(docs, ev, &l, s.c, &s.match)
+		texts = append(texts, string(docs[i].JSON))
+		require.True(t, json.Valid(docs[i].JSON))
+		_ = append(docs[i].JSON, "spoilt"...)
+	}
+	for i, doc := range docs {
+		require.Equal(t, texts[i], string(doc.JSON))
+		require.Contains(t, texts[i], `"`+doc.ID+`"`)
+	}
 }
 
 func TestIndex(t *testing.T) {

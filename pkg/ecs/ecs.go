@@ -85,7 +85,8 @@ func (s Stream) Index(namespace string) string {
 	return s.Type() + "-" + s.Dataset() + "-" + namespace
 }
 
-// Doc is one document. It owns its bytes, which nobody may write to.
+// Doc is one document. It owns its bytes, which nobody may write to; logs that
+// follow one another may lie in one piece of memory, which is small.
 type Doc struct {
 	Stream Stream
 	ID     string // event.id, part of JSON; the same for the same event and stream each time
