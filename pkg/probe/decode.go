@@ -113,20 +113,17 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 		text = text[n:]
 		return s
 	}
-	*ev = event.Event{
-		Kind:     kind,
-		Time:     boot.Add(time.Duration(r.Time)),
-		Hook:     hookNames[r.Hook],
-		Action:   actions[r.Action],
-		Outcome:  outcome(r.Outcome),
-		Task:     task(r, comm),
-		Parent:   event.Task{PID: r.OtherPid, Start: r.OtherStart},
-		FileMode: r.Mode,
-		ArgsCut:  r.Flags&uint32(bpfRecordFlagRECORD_ARGS_CUT) != 0,
-		ExitCode: exitCode(r.ExitCode),
-		Scope:    event.Scope{State: event.ScopeState(r.Scope), CgroupID: r.ScopeCgroup},
-		Decision: decision(r, raw[headerSize:]),
-	}
+	// Not a literal: that would be made elsewhere, and copied past the collector.
+	ev.Kind = kind
+	ev.Time = boot.Add(time.Duration(r.Time))
+	ev.Hook = hookNames[r.Hook]
+	ev.Action, ev.Outcome = actions[r.Action], outcome(r.Outcome)
+	setTask(&ev.Task, r, comm)
+	ev.Parent.PID, ev.Parent.Start = r.OtherPid, r.OtherStart
+	ev.FileMode, ev.ExitCode = r.Mode, exitCode(r.ExitCode)
+	ev.ArgsCut = r.Flags&uint32(bpfRecordFlagRECORD_ARGS_CUT) != 0
+	ev.Scope = event.Scope{State: event.ScopeState(r.Scope), CgroupID: r.ScopeCgroup}
+	setDecision(&ev.Decision, r, raw[headerSize:])
 	ev.Path = path(take(r.PathLen), r.PathFlags)
 	ev.PathFrom = path(take(r.FromLen), r.FromFlags)
 	ev.Executable = path(take(r.ExeLen), r.ExeFlags)
@@ -166,38 +163,29 @@ func outcome(o uint8) event.Outcome {
 	return event.OutcomeUnknown
 }
 
-func task(r *bpfRecord, comm string) event.Task {
+func setTask(to *event.Task, r *bpfRecord, comm string) {
 	t := &r.Task
-	return event.Task{
-		PID: t.Pid, TID: t.Tid, Start: t.Start,
-		ParentPID: t.ParentPid, ParentStart: t.ParentStart,
-		GroupLeaderPID: t.Pgid, SessionLeaderPID: t.Sid, NamespacePID: t.Nspid,
-		UID: t.Uid, GID: t.Gid, RealUID: t.Ruid, RealGID: t.Rgid, SavedUID: t.Suid, SavedGID: t.Sgid,
-		Groups:       event.Groups{Count: t.GroupCount, First: t.Groups},
-		CapEffective: t.CapEffective, CapPermitted: t.CapPermitted,
-		TTYMajor: t.TtyMajor, TTYMinor: t.TtyMinor, Interactive: t.OnTty != 0,
-		Comm: comm,
-	}
+	to.PID, to.TID, to.Start = t.Pid, t.Tid, t.Start
+	to.ParentPID, to.ParentStart = t.ParentPid, t.ParentStart
+	to.GroupLeaderPID, to.SessionLeaderPID, to.NamespacePID = t.Pgid, t.Sid, t.Nspid
+	to.UID, to.GID, to.RealUID, to.RealGID, to.SavedUID, to.SavedGID = t.Uid, t.Gid, t.Ruid, t.Rgid, t.Suid, t.Sgid
+	to.Groups.Count, to.Groups.First = t.GroupCount, t.Groups
+	to.CapEffective, to.CapPermitted = t.CapEffective, t.CapPermitted
+	to.TTYMajor, to.TTYMinor, to.Interactive = t.TtyMajor, t.TtyMinor, t.OnTty != 0
+	to.Comm = comm
 }
 
-func decision(r *bpfRecord, counted []byte) event.Decision {
-	d := event.Decision{
-		Revision:   r.Revision,
-		Operation:  uint8(r.Operation),
-		Selectors:  r.Selectors,
-		Log:        r.Log,
-		Alert:      r.Alert,
-		Block:      r.Block,
-		Unresolved: bpfScopeState(r.Scope) == bpfScopeStateSCOPE_UNKNOWN,
-		Spared:     r.Flags&uint32(bpfRecordFlagRECORD_SPARED) != 0,
-		Lapsed:     r.Flags&uint32(bpfRecordFlagRECORD_LAPSED) != 0,
-	}
+func setDecision(d *event.Decision, r *bpfRecord, counted []byte) {
+	d.Revision, d.Operation = r.Revision, uint8(r.Operation)
+	d.Selectors, d.Log, d.Alert, d.Block = r.Selectors, r.Log, r.Alert, r.Block
+	d.Unresolved = bpfScopeState(r.Scope) == bpfScopeStateSCOPE_UNKNOWN
+	d.Spared = r.Flags&uint32(bpfRecordFlagRECORD_SPARED) != 0
+	d.Lapsed = r.Flags&uint32(bpfRecordFlagRECORD_LAPSED) != 0
 	d.Aspects.Count = r.Aspects
 	for i := range d.Aspects.Known() {
 		at := counted[i*aspectSize:]
 		d.Aspects.First[i] = event.Aspect{Must: binary.NativeEndian.Uint64(at), May: binary.NativeEndian.Uint64(at[8:])}
 	}
-	return d
 }
 
 func path(name string, flags uint8) event.Path {
