@@ -4,10 +4,7 @@
 
 package process
 
-import (
-	"container/list"
-	"time"
-)
+import "time"
 
 // insert puts a new node in front of the older users of its pid, which must
 // have ended, whether we saw it or not.
@@ -32,24 +29,23 @@ func (t *Table) insert(n *node) {
 	}
 }
 
-func (t *Table) move(n *node, to *list.List) {
+func (t *Table) move(n *node, to *line) {
 	if n.in != nil {
-		n.in.Remove(n.elem)
+		n.in.remove(n)
 	}
-	n.in, n.elem = to, to.PushBack(n)
+	to.pushBack(n)
 }
 
 func (t *Table) used(n *node) {
-	if n.in == &t.live {
-		n.in.MoveToBack(n.elem)
+	if n.in == &t.live && n.behind != nil {
+		t.move(n, &t.live)
 	}
 }
 
 // trim lets go of processes that ended a while ago and have no links, and of
 // more when the table is full; never of keep.
 func (t *Table) trim(now time.Time, keep *node) {
-	for e := t.exited.Front(); e != nil; e = t.exited.Front() {
-		n := e.Value.(*node)
+	for n := t.exited.first; n != nil; n = t.exited.first {
 		if n == keep || now.Sub(n.cur.since) < t.grace {
 			break
 		}
@@ -59,7 +55,7 @@ func (t *Table) trim(now time.Time, keep *node) {
 		}
 		t.remove(n)
 	}
-	for t.live.Len()+t.exited.Len()+t.pinned.Len() > t.limit {
+	for t.live.length+t.exited.length+t.pinned.length > t.limit {
 		t.evict(keep)
 	}
 }
@@ -91,15 +87,11 @@ func (t *Table) evict(keep *node) {
 }
 
 // oldest is the first node of a list other than keep.
-func oldest(l *list.List, keep *node) *node {
-	e := l.Front()
-	if e != nil && e.Value == keep {
-		e = e.Next()
+func oldest(l *line, keep *node) *node {
+	if l.first != nil && l.first == keep {
+		return keep.behind
 	}
-	if e == nil {
-		return nil
-	}
-	return e.Value.(*node)
+	return l.first
 }
 
 // remove takes a node out of the table, and with it those that ended and were
@@ -119,8 +111,7 @@ func (t *Table) remove(n *node) {
 
 // unlist takes a node out of its list and of the users of its pid.
 func (t *Table) unlist(n *node) {
-	n.in.Remove(n.elem)
-	n.in = nil
+	n.in.remove(n)
 	at := t.byPID[n.pid]
 	switch {
 	case at != n:

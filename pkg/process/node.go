@@ -4,10 +4,7 @@
 
 package process
 
-import (
-	"container/list"
-	"time"
-)
+import "time"
 
 // tick is the resolution of start times in /proc: USER_HZ, which is 100 on
 // every architecture that we run on, whatever the kernel's own HZ is.
@@ -39,9 +36,9 @@ type node struct {
 	login     bool   // it entered by sshd
 	container uint64 // cgroup id of its container, 0 outside or not known yet
 
-	refs int           // links of other nodes to this one
-	in   *list.List    // one of the table's three lists
-	elem *list.Element // its place there
+	refs           int   // links of other nodes to this one
+	in             *line // one of the table's three
+	before, behind *node // its neighbours there
 }
 
 // is says whether an event's start time means this node.

@@ -5,7 +5,6 @@
 package process
 
 import (
-	"container/list"
 	"slices"
 	"time"
 
@@ -21,7 +20,7 @@ type Table struct {
 	// Every node is in exactly one list. live is ordered by last use, for what
 	// never acts again may have ended unnoticed; the others by when the node
 	// came there. pinned are those that ended a while ago and are still linked to.
-	live, exited, pinned list.List
+	live, exited, pinned line
 
 	limit int           // nodes
 	grace time.Duration // how long an ended process without links stays
@@ -56,7 +55,7 @@ func NewTable(id Identity) *Table {
 // Stats returns the counters.
 func (t *Table) Stats() Stats {
 	s := t.stats
-	s.Live, s.Ended = t.live.Len(), t.exited.Len()+t.pinned.Len()
+	s.Live, s.Ended = t.live.length, t.exited.length+t.pinned.length
 	return s
 }
 
