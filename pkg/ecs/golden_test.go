@@ -184,9 +184,7 @@ var cases = map[string]func() *scene{
 			ev.Time, ev.Scope = ev.Steps[0].Time, s.scope
 			l := s.table.Apply(&ev)
 			if actions[len(actions)-1] == event.ActionEnd {
-				ended := *l.Process
-				ended.Ended, ended.End, ended.ExitCode = true, s.tick(), 3
-				l.Process = &ended
+				l.End, l.ExitCode = s.tick(), 3
 			}
 			s.docs = s.Documents(s.docs, &ev, &l, s.c, &s.match)
 			s.again = s.Documents(s.again, &ev, &l, s.c, &s.match)

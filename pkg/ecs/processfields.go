@@ -29,7 +29,7 @@ func (b *Builder) process(s *subject) {
 	b.groups(&s.ev.Task.Groups)
 	b.thread(&s.ev.Task)
 	b.previous(p)
-	b.end(s)
+	b.end(l)
 	b.parent(l.Parent, s)
 	b.leader("group_leader", s, l.GroupLeader)
 	b.leader("session_leader", s, l.SessionLeader)
@@ -165,13 +165,12 @@ func (b *Builder) previous(p *process.Process) {
 	e.path = e.path[:len(e.path)-1]
 }
 
-func (b *Builder) end(s *subject) {
-	p := s.lineage.Process
-	if p.End.IsZero() {
+func (b *Builder) end(l *process.Lineage) {
+	if l.End.IsZero() {
 		return
 	}
-	b.enc.time("end", p.End)
-	b.enc.int("exit_code", int64(p.ExitCode))
+	b.enc.time("end", l.End)
+	b.enc.int("exit_code", int64(l.ExitCode))
 }
 
 func (b *Builder) parent(parent *process.Process, s *subject) {

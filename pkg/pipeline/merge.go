@@ -69,9 +69,7 @@ func joined(parts []output.Record) output.Record {
 	ev := *rec.Event
 	ev.Steps, rec.Match.Selectors, rec.Event = steps, selectors, &ev
 	if last := &parts[len(parts)-1]; last.Event.Kind == event.Exit {
-		process := *rec.Lineage.Process
-		process.Ended, process.End, process.ExitCode = true, last.Event.Time, last.Event.ExitCode
-		rec.Lineage.Process, ev.ExitCode = &process, last.Event.ExitCode
+		rec.Lineage.End, rec.Lineage.ExitCode, ev.ExitCode = last.Event.Time, last.Event.ExitCode, last.Event.ExitCode
 	}
 	return rec
 }

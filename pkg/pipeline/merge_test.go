@@ -41,19 +41,19 @@ func TestJoined(t *testing.T) {
 		{Action: event.ActionExec, Hook: "exec hook", Time: at(2)},
 		{Action: event.ActionEnd, Hook: "end hook", Time: at(3)},
 	}, rec.Event.Steps)
-	require.Equal(t, &process.Process{Name: "ls", Ended: true, End: at(3), ExitCode: 3}, rec.Lineage.Process)
+	require.Equal(t, process.Lineage{Process: &process.Process{Name: "ls"}, End: at(3), ExitCode: 3}, rec.Lineage)
 	require.EqualValues(t, 3, rec.Event.ExitCode)
 
 	rec = joined([]output.Record{fork, end})
 	require.Equal(t, event.ActionFork, rec.Event.Action)
 	require.Equal(t, "sh", rec.Lineage.Process.Name)
-	require.Equal(t, at(3), rec.Lineage.Process.End)
+	require.Equal(t, at(3), rec.Lineage.End)
 	rec = joined([]output.Record{fork, exec})
-	require.True(t, rec.Lineage.Process.End.IsZero())
+	require.True(t, rec.Lineage.End.IsZero())
 
 	// what was put in is not changed
 	require.Nil(t, exec.Event.Steps)
-	require.False(t, exec.Lineage.Process.Ended)
+	require.Zero(t, exec.Lineage.End)
 	require.Equal(t, []string{"forks", "all"}, fork.Match.Selectors)
 }
 

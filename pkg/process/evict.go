@@ -21,9 +21,9 @@ func (t *Table) insert(n *node) {
 	}
 	t.move(n, &t.live)
 	for o := n.older; o != nil; o = o.older {
-		if !o.cur.Ended {
+		if !o.ended {
 			t.stats.ExitLost++
-			o.next(n.cur.since).Ended = true
+			o.ended, o.unseen, o.gone = true, true, n.cur.since
 			t.move(o, &t.exited)
 		}
 	}
@@ -46,7 +46,7 @@ func (t *Table) used(n *node) {
 // more when the table is full; never of keep.
 func (t *Table) trim(now time.Time, keep *node) {
 	for n := t.exited.first; n != nil; n = t.exited.first {
-		if n == keep || now.Sub(n.cur.since) < t.grace {
+		if n == keep || now.Sub(n.since()) < t.grace {
 			break
 		}
 		if n.refs > 0 {

@@ -118,6 +118,9 @@ func (t *Table) lineage(n *node, p *Process, when time.Time) Lineage {
 		SessionLeader: t.version(n, p, n.session, when),
 		EntryLeader:   t.version(n, p, n.entry, when),
 	}
+	if n.ended && !n.unseen && !when.Before(n.gone) {
+		l.End, l.ExitCode = n.gone, n.exitCode
+	}
 	if l.EntryLeader == nil && n.container != 0 {
 		l.EntryLeader = p
 	}

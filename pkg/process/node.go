@@ -29,6 +29,11 @@ type node struct {
 	cur, prior *Process
 	older      *node // the previous user of the pid
 
+	ended    bool
+	unseen   bool      // its end
+	gone     time.Time // when it ended, or was replaced unseen
+	exitCode int32
+
 	parent, group, session, entry key
 	// entered: entry is final. While the runtime still sets a container up,
 	// its processes are in the container without having entered it.
@@ -55,6 +60,14 @@ func (n *node) at(when time.Time) *Process {
 		return n.prior
 	}
 	return n.cur
+}
+
+// since is from when on what is known is true.
+func (n *node) since() time.Time {
+	if n.ended && n.gone.After(n.cur.since) {
+		return n.gone
+	}
+	return n.cur.since
 }
 
 // next starts a new version, to be changed by the caller before anyone else

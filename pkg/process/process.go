@@ -77,10 +77,6 @@ type Process struct {
 	// Previous is the image before the last exec, nil before the first.
 	Previous *Image
 
-	Ended    bool
-	End      time.Time
-	ExitCode int32
-
 	Origin Origin
 	// Partial: the record of the last exec was lost. Executable is what a
 	// later event said; Args and WorkingDirectory are unknown.
@@ -114,6 +110,11 @@ type Lineage struct {
 	EntryLeader *Process
 	EntryType   string
 
+	// End is when the process ended, zero if it had not at the time or nobody
+	// saw it end. ExitCode is set with it.
+	End      time.Time
+	ExitCode int32
+
 	ancestors     [maxAncestors]*Process
 	ancestorCount int
 	// strangers are those of the above that are not known to be in the
@@ -139,7 +140,7 @@ func (l *Lineage) Same(leader *Process) bool {
 func (l *Lineage) Alike(other *Lineage) bool {
 	return l.Process == other.Process && l.Parent == other.Parent && l.GroupLeader == other.GroupLeader &&
 		l.SessionLeader == other.SessionLeader && l.EntryLeader == other.EntryLeader && l.EntryType == other.EntryType &&
-		l.strangers == other.strangers
+		l.strangers == other.strangers && l.End.Equal(other.End) && l.ExitCode == other.ExitCode
 }
 
 // Nearest is the lineage without those beyond the parent.

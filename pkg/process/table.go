@@ -83,7 +83,8 @@ func (t *Table) Apply(ev *event.Event) Lineage {
 		p = attempt(p, ev)
 	case ev.Kind == event.Exit:
 		n, _ = t.seen(ev)
-		p = t.exit(n, ev)
+		t.exit(n, ev)
+		p = n.cur
 	default:
 		n, p = t.seen(ev)
 	}
@@ -105,7 +106,6 @@ func (t *Table) fork(ev *event.Event) *node {
 	p.PID, p.Start, p.StartTime = task.PID, task.Start, t.id.startTime(task.Start)
 	p.EntityID = t.id.entityID(task.PID, task.Start)
 	p.Previous, p.Origin, p.since = nil, FromFork, ev.Time
-	p.Ended, p.End, p.ExitCode = false, time.Time{}, 0
 	p.setTask(task)
 	n := &node{key: key{task.PID, task.Start}, exact: task.Start, cur: &p}
 	t.insert(n)
@@ -139,7 +139,7 @@ func (t *Table) exec(ev *event.Event) (*node, *Process) {
 	if exe.Name == "" {
 		exe = ev.Path
 	}
-	if !ev.Time.After(n.cur.since) {
+	if !ev.Time.After(n.since()) {
 		return n, n.past(ev, exe)
 	}
 	old := *n.cur
@@ -190,13 +190,11 @@ func attempt(kept *Process, ev *event.Event) *Process {
 }
 
 // exit ends the process. Its node stays for those that still ask for it.
-func (t *Table) exit(n *node, ev *event.Event) *Process {
-	if !n.cur.Ended {
-		p := n.next(ev.Time)
-		p.Ended, p.End, p.ExitCode = true, ev.Time, ev.ExitCode
+func (t *Table) exit(n *node, ev *event.Event) {
+	if !n.ended {
+		n.ended, n.gone, n.exitCode = true, ev.Time, ev.ExitCode
 		t.move(n, &t.exited)
 	}
-	return n.cur
 }
 
 // seen finds the process of an event that starts no new image, and the
@@ -207,7 +205,7 @@ func (t *Table) seen(ev *event.Event) (*node, *Process) {
 		n = t.add(&ev.Task, ev.Executable, ev)
 		return n, n.cur
 	}
-	if ev.Time.Before(n.cur.since) {
+	if ev.Time.Before(n.since()) {
 		return n, asSeen(n.at(ev.Time), ev)
 	}
 	t.leaders(n, &ev.Task)

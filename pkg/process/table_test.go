@@ -35,9 +35,8 @@ func TestForkInheritsAndExecReplaces(t *testing.T) {
 
 	l = m.exit(11, 3)
 	require.Equal(t, "ls", l.Process.Name)
-	require.True(t, l.Process.Ended)
-	require.Equal(t, int32(3), l.Process.ExitCode)
-	require.Equal(t, boot.Add(m.now), l.Process.End)
+	require.Equal(t, int32(3), l.ExitCode)
+	require.Equal(t, boot.Add(m.now), l.End)
 	require.Equal(t, Stats{Live: 2, Ended: 1, FromEvent: 1}, m.Stats())
 }
 
@@ -200,7 +199,7 @@ func TestEventOlderThanTheTable(t *testing.T) {
 
 	late = m.event(event.File, 10)
 	m.exit(10, 0)
-	require.False(t, m.Apply(late).Process.Ended)
+	require.Zero(t, m.Apply(late).End)
 }
 
 // An alert about a fork or an exec comes through both rings.
