@@ -101,6 +101,7 @@ func (t *Table) remove(n *node) {
 	for gone := []*node{n}; len(gone) > 0; gone = gone[1:] {
 		n := gone[0]
 		t.unlist(n)
+		n.older, n.prior = nil, nil // a Process that somebody still has keeps its node
 		for _, k := range []key{n.parent, n.group, n.session, n.entry} {
 			if orphan := t.release(n, k); orphan != nil {
 				gone = append(gone, orphan)

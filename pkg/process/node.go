@@ -27,7 +27,8 @@ type node struct {
 	// cur is the newest version, prior the one before it: an event of one
 	// ring may be older than what the other ring has told already.
 	cur, prior *Process
-	older      *node // the previous user of the pid
+	spare      *started // for the first exec, nil after it
+	older      *node    // the previous user of the pid
 
 	ended    bool
 	unseen   bool      // its end

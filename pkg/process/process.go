@@ -27,6 +27,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/event"
@@ -158,12 +159,16 @@ type Identity struct {
 }
 
 func (id Identity) entityID(pid uint32, start uint64) string {
-	b := make([]byte, 0, 96)
-	b = strconv.AppendUint(b, id.PIDNamespace, 10)
+	return string(id.appendEntityID(nil, pid, start))
+}
+
+func (id Identity) appendEntityID(to []byte, pid uint32, start uint64) []byte {
+	var scratch [96]byte
+	b := strconv.AppendUint(scratch[:0], id.PIDNamespace, 10)
 	b = append(append(append(b, "__"...), id.BootID...), "__"...)
 	b = append(strconv.AppendUint(b, uint64(pid), 10), "__"...)
 	b = strconv.AppendUint(b, start, 10)
-	return base64.StdEncoding.EncodeToString(b)
+	return base64.StdEncoding.AppendEncode(to, b)
 }
 
 func (id Identity) startTime(start uint64) time.Time {
@@ -192,8 +197,8 @@ func (p *Process) setTask(task *event.Task) {
 	p.CapEffective, p.CapPermitted = task.CapEffective, task.CapPermitted
 	p.TTYMajor, p.TTYMinor, p.Interactive = task.TTYMajor, task.TTYMinor, task.Interactive
 	p.NamespacePID = task.NamespacePID
-	if task.Comm != "" {
-		p.Comm = task.Comm
+	if task.Comm != "" && task.Comm != p.Comm {
+		p.Comm = strings.Clone(task.Comm)
 	}
 	if !p.hasFileName() {
 		p.Name = p.Comm

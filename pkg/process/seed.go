@@ -18,7 +18,7 @@ func (t *Table) Seed(found []Found) {
 	host := hostNamespace(found)
 	for i := range found {
 		f := &found[i]
-		nodes[i] = &node{key: key{f.PID, f.Start}, cur: t.fromSnapshot(f)}
+		nodes[i] = t.fromSnapshot(f)
 		t.insert(nodes[i])
 		inside[nodes[i]] = f.MountNamespace != 0 && host != 0 && f.MountNamespace != host
 	}
@@ -36,15 +36,11 @@ func (t *Table) Seed(found []Found) {
 	}
 }
 
-func (t *Table) fromSnapshot(f *Found) *Process {
-	p := &Process{
-		PID: f.PID, Start: f.Start, StartTime: t.id.startTime(f.Start),
-		EntityID: t.id.entityID(f.PID, f.Start), Origin: FromSnapshot,
-		WorkingDirectory: event.Path{Name: f.WorkingDirectory},
-	}
-	p.setTask(&f.Task)
-	p.setImage(event.Path{Name: f.Executable}, f.Args, false)
-	return p
+func (t *Table) fromSnapshot(f *Found) *node {
+	n := t.born(f.PID, f.Start, &Process{Origin: FromSnapshot, WorkingDirectory: event.Path{Name: f.WorkingDirectory}})
+	n.cur.setTask(&f.Task)
+	n.cur.setImage(event.Path{Name: f.Executable}, f.Args, false)
+	return n
 }
 
 // topmost climbs from a process to the last ancestor that is inside too. pid 1

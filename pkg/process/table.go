@@ -6,6 +6,7 @@ package process
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/event"
@@ -60,7 +61,7 @@ func (t *Table) Stats() Stats {
 }
 
 // Apply brings the table up to date with an event and returns the lineage of
-// its Task. Events about cgroups change nothing and have no lineage. An event
+// its Task. The table copies what it keeps of the event; the lineage may point to it. Events about cgroups change nothing and have no lineage. An event
 // that was applied before, or is older than what is known, changes nothing
 // either: alerts about forks and execs come through both rings.
 //
@@ -102,12 +103,11 @@ func (t *Table) fork(ev *event.Event) *node {
 		t.link(n, &n.parent, parent.key)
 		return n
 	}
-	p := *parent.at(ev.Time) // executable, arguments, directory and terminal
-	p.PID, p.Start, p.StartTime = task.PID, task.Start, t.id.startTime(task.Start)
-	p.EntityID = t.id.entityID(task.PID, task.Start)
+	n := t.born(task.PID, task.Start, parent.at(ev.Time)) // executable, arguments, directory and terminal
+	n.exact = task.Start
+	p := n.cur
 	p.Previous, p.Origin, p.since = nil, FromFork, ev.Time
 	p.setTask(task)
-	n := &node{key: key{task.PID, task.Start}, exact: task.Start, cur: &p}
 	t.insert(n)
 	t.link(n, &n.parent, parent.key)
 	t.leaders(n, task)
@@ -142,24 +142,18 @@ func (t *Table) exec(ev *event.Event) (*node, *Process) {
 	if !ev.Time.After(n.since()) {
 		return n, n.past(ev, exe)
 	}
-	old := *n.cur
-	p := n.next(ev.Time)
-	p.setTask(&ev.Task)
-	p.setExec(ev, exe)
+	old := n.cur
+	p := n.nextStart(ev, exe)
 	// The snapshot may show the outcome of an exec that is only now read.
 	again := old.Origin == FromSnapshot && old.runs(exe) && slices.Equal(old.Args, ev.Args)
 	if old.Executable.Name != "" && !again {
-		p.Previous = &Image{Executable: old.Executable, Args: old.Args}
+		p.previous = Image{Executable: old.Executable, Args: old.Args}
+		p.Previous = &p.previous
 	}
 	t.leaders(n, &ev.Task)
 	t.place(n, ev.Scope)
 	t.enter(n, exe)
-	return n, p
-}
-
-func (p *Process) setExec(ev *event.Event, exe event.Path) {
-	p.setImage(exe, ev.Args, ev.ArgsCut)
-	p.WorkingDirectory, p.Partial = ev.WorkingDirectory, false
+	return n, &p.Process
 }
 
 // past is the process after an exec that the table is done with.
@@ -170,7 +164,8 @@ func (n *node) past(ev *event.Event, exe event.Path) *Process {
 	}
 	p := *was
 	p.setTask(&ev.Task)
-	p.setExec(ev, exe)
+	p.setImage(exe, ev.Args, ev.ArgsCut)
+	p.WorkingDirectory, p.Partial = ev.WorkingDirectory, false
 	p.Previous = nil // whatever it was
 	return &p
 }
@@ -215,8 +210,9 @@ func (t *Table) seen(ev *event.Event) (*node, *Process) {
 	}
 	p := n.next(ev.Time)
 	p.setTask(&ev.Task)
-	if !p.runs(ev.Executable) {
-		t.correctImage(p, ev.Executable)
+	if exe := ev.Executable; !p.runs(exe) {
+		exe.Name = strings.Clone(exe.Name)
+		t.correctImage(p, exe)
 	}
 	return n, p
 }
@@ -261,13 +257,11 @@ func asSeen(p *Process, ev *event.Event) *Process {
 // add makes a node of a process whose start was not seen.
 func (t *Table) add(task *event.Task, exe event.Path, ev *event.Event) *node {
 	t.stats.FromEvent++
-	p := &Process{
-		PID: task.PID, Start: task.Start, StartTime: t.id.startTime(task.Start),
-		EntityID: t.id.entityID(task.PID, task.Start), Origin: FromEvent, Partial: true,
-	}
-	p.setTask(task)
-	p.setImage(exe, nil, false)
-	n := &node{key: key{task.PID, task.Start}, exact: task.Start, cur: p}
+	n := t.born(task.PID, task.Start, &Process{Origin: FromEvent, Partial: true})
+	n.exact = task.Start
+	n.cur.setTask(task)
+	exe.Name = strings.Clone(exe.Name)
+	n.cur.setImage(exe, nil, false)
 	t.insert(n)
 	if task.ParentPID != 0 {
 		t.link(n, &n.parent, t.keyOf(task.ParentPID, task.ParentStart))
