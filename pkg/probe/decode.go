@@ -24,6 +24,7 @@ const (
 	// numbers, the strings.
 	commOffset = int(unsafe.Offsetof(bpfRecord{}.Task) + unsafe.Offsetof(bpfRecord{}.Task.Comm))
 	shortText  = 512
+	shortArgs  = 8
 	aspectSize = int(unsafe.Sizeof(bpfAspect{}))
 )
 
@@ -105,7 +106,7 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: kind %d", errMalformed, r.Kind)
 	}
-	ev, text := allocate(kind, raw[commOffset:])
+	ev, text, room := allocate(kind, raw[commOffset:])
 	comm, _, _ := strings.Cut(text[:len(r.Task.Comm)], "\x00")
 	text = text[headerSize+int(r.Aspects)*aspectSize-commOffset:]
 	take := func(n uint32) string {
@@ -128,7 +129,7 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 	ev.PathFrom = path(take(r.FromLen), r.FromFlags)
 	ev.Executable = path(take(r.ExeLen), r.ExeFlags)
 	ev.WorkingDirectory = path(take(r.CwdLen), r.CwdFlags)
-	ev.Args = args(take(r.ArgsLen))
+	ev.Args = args(room, take(r.ArgsLen))
 	switch {
 	case kind == event.CgroupNew || kind == event.CgroupGone:
 		ev.Cgroup = event.Cgroup{ID: r.ScopeCgroup, Path: ev.Path.Name}
@@ -140,17 +141,25 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 }
 
 // allocate makes an event, and one string of what follows the numbers in its
-// record. The strings of a file's event hardly outlive it, so both are one
-// allocation; those of processes go on without the event.
-func allocate(kind event.Kind, raw []byte) (*event.Event, string) {
-	if kind != event.File || len(raw) > shortText {
-		return new(event.Event), string(raw)
+// record. Nobody keeps the strings without the event, so they are one allocation
+// unless there is much of them; with room for arguments where there can be some.
+func allocate(kind event.Kind, raw []byte) (ev *event.Event, text string, room []string) {
+	if len(raw) > shortText {
+		return new(event.Event), string(raw), nil
 	}
-	both := new(struct {
+	if kind == event.File {
+		both := new(struct {
+			event.Event
+			text [shortText]byte
+		})
+		return &both.Event, unsafe.String(&both.text[0], copy(both.text[:], raw)), nil
+	}
+	all := new(struct {
 		event.Event
+		args [shortArgs]string
 		text [shortText]byte
 	})
-	return &both.Event, unsafe.String(&both.text[0], copy(both.text[:], raw))
+	return &all.Event, unsafe.String(&all.text[0], copy(all.text[:], raw)), all.args[:0]
 }
 
 func outcome(o uint8) event.Outcome {
@@ -200,12 +209,20 @@ func path(name string, flags uint8) event.Path {
 	}
 }
 
-// args splits argv as it lies in memory. An argument that was cut has no NUL.
-func args(raw string) []string {
+// args splits argv as it lies in memory, into room as long as there is some. An
+// argument that was cut has no NUL.
+func args(room []string, raw string) []string {
 	if raw == "" {
 		return nil
 	}
-	return strings.Split(strings.TrimSuffix(raw, "\x00"), "\x00")
+	raw = strings.TrimSuffix(raw, "\x00")
+	if n := strings.Count(raw, "\x00") + 1; n > cap(room) {
+		room = make([]string, 0, n)
+	}
+	for arg := range strings.SplitSeq(raw, "\x00") {
+		room = append(room, arg)
+	}
+	return room
 }
 
 // exitCode turns a wait status into a shell's number.
