@@ -109,7 +109,7 @@ func (s *scene) fork(parent, pid uint32) {
 	t.ParentPID, t.ParentStart = from.PID, from.Start
 	s.tasks[pid], s.exe[pid] = t, s.exe[parent]
 	s.play(event.Event{Kind: event.Fork, Time: when, Hook: "tracepoint__sched_process_fork", Action: event.ActionFork,
-		Outcome: event.OutcomeSuccess, Task: t, Parent: from, Executable: event.Path{Name: s.exe[parent]}})
+		Outcome: event.OutcomeSuccess, Task: t, Parent: event.Parent{PID: from.PID, Start: from.Start}, Executable: event.Path{Name: s.exe[parent]}})
 }
 
 func (s *scene) exec(pid uint32, argv ...string) {

@@ -94,7 +94,7 @@ type Event struct {
 	Outcome Outcome
 
 	Task   Task
-	Parent Task // Fork: the forking process; otherwise pid and start only
+	Parent Parent // of Fork the forking process
 
 	// Path is the operation's object as its container sees it: the file, or
 	// the executable of an Exec. PathFrom is the other end of a rename (the
@@ -172,6 +172,12 @@ type Task struct {
 	// terminal, which is what ECS means by the word.
 	Interactive bool
 	Comm        string
+}
+
+// Parent names a process as Task.PID and Task.Start do.
+type Parent struct {
+	PID   uint32
+	Start uint64
 }
 
 // MaxGroups is how many of its groups are known of a task.

@@ -5,6 +5,7 @@
 package probe
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,10 +21,8 @@ var errMalformed = errors.New("malformed record")
 
 const (
 	headerSize = int(unsafe.Sizeof(bpfRecord{}))
-	// commOffset is where the text in a record begins: the thread's name, more
-	// numbers, the strings.
 	commOffset = int(unsafe.Offsetof(bpfRecord{}.Task) + unsafe.Offsetof(bpfRecord{}.Task.Comm))
-	shortText  = 512
+	shortText  = 256 // nearly all of them; an event with it takes 960 bytes
 	shortArgs  = 8
 	aspectSize = int(unsafe.Sizeof(bpfAspect{}))
 )
@@ -106,9 +105,11 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: kind %d", errMalformed, r.Kind)
 	}
-	ev, text, room := allocate(kind, raw[commOffset:])
-	comm, _, _ := strings.Cut(text[:len(r.Task.Comm)], "\x00")
-	text = text[headerSize+int(r.Aspects)*aspectSize-commOffset:]
+	comm := raw[commOffset:][:len(r.Task.Comm)]
+	if end := bytes.IndexByte(comm, 0); end >= 0 {
+		comm = comm[:end]
+	}
+	ev, text, room := allocate(kind, comm, raw[headerSize+int(r.Aspects)*aspectSize:])
 	take := func(n uint32) string {
 		s := text[:n]
 		text = text[n:]
@@ -119,7 +120,7 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 	ev.Time = boot.Add(time.Duration(r.Time))
 	ev.Hook = hookNames[r.Hook]
 	ev.Action, ev.Outcome = actions[r.Action], outcome(r.Outcome)
-	setTask(&ev.Task, r, comm)
+	setTask(&ev.Task, r, take(uint32(len(comm))))
 	ev.Parent.PID, ev.Parent.Start = r.OtherPid, r.OtherStart
 	ev.FileMode, ev.ExitCode = r.Mode, exitCode(r.ExitCode)
 	ev.ArgsCut = r.Flags&uint32(bpfRecordFlagRECORD_ARGS_CUT) != 0
@@ -140,26 +141,29 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 	return ev, nil
 }
 
-// allocate makes an event, and one string of what follows the numbers in its
-// record. Nobody keeps the strings without the event, so they are one allocation
-// unless there is much of them; with room for arguments where there can be some.
-func allocate(kind event.Kind, raw []byte) (ev *event.Event, text string, room []string) {
-	if len(raw) > shortText {
-		return new(event.Event), string(raw), nil
-	}
-	if kind == event.File {
+// allocate makes an event, and one string of the two parts of its text. Nobody
+// keeps the strings without the event, so they are one allocation unless there is
+// much of them; with room for arguments where there can be some.
+func allocate(kind event.Kind, comm, rest []byte) (ev *event.Event, text string, room []string) {
+	var to []byte
+	switch {
+	case len(comm)+len(rest) > shortText:
+		ev, to = new(event.Event), make([]byte, len(comm)+len(rest))
+	case kind == event.File:
 		both := new(struct {
 			event.Event
 			text [shortText]byte
 		})
-		return &both.Event, unsafe.String(&both.text[0], copy(both.text[:], raw)), nil
+		ev, to = &both.Event, both.text[:]
+	default:
+		all := new(struct {
+			event.Event
+			args [shortArgs]string
+			text [shortText]byte
+		})
+		ev, to, room = &all.Event, all.text[:], all.args[:0]
 	}
-	all := new(struct {
-		event.Event
-		args [shortArgs]string
-		text [shortText]byte
-	})
-	return &all.Event, unsafe.String(&all.text[0], copy(all.text[:], raw)), all.args[:0]
+	return ev, unsafe.String(&to[0], copy(to, comm)+copy(to[len(comm):], rest)), room
 }
 
 func outcome(o uint8) event.Outcome {

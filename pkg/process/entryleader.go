@@ -89,8 +89,8 @@ func (t *Table) logsIn(n *node) bool {
 func isSSH(name string) bool { return name == "sshd" || name == "sshd-session" || name == "sshd-auth" }
 
 // entryType is how the container was entered by whom the process descends from.
-func (t *Table) entryType(n *node) string {
-	if leader := t.get(n.entry); leader != nil && leader.login {
+func entryType(leader *node) string {
+	if leader != nil && leader.login {
 		return entrySSH
 	}
 	return entryContainer

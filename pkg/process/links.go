@@ -112,11 +112,12 @@ func (t *Table) leader(n *node, field *key, pid uint32) {
 
 // lineage collects who stands around a process at a time.
 func (t *Table) lineage(n *node, p *Process, when time.Time) Lineage {
+	parent, group, session, entry := t.get(n.parent), t.get(n.group), t.get(n.session), t.get(n.entry)
 	l := Lineage{
 		Process:       p,
-		GroupLeader:   t.version(n, p, n.group, when),
-		SessionLeader: t.version(n, p, n.session, when),
-		EntryLeader:   t.version(n, p, n.entry, when),
+		GroupLeader:   version(group, n, p, when),
+		SessionLeader: version(session, n, p, when),
+		EntryLeader:   version(entry, n, p, when),
 	}
 	if n.ended && !n.unseen && !when.Before(n.gone) {
 		l.End, l.ExitCode = n.gone, n.exitCode
@@ -125,32 +126,25 @@ func (t *Table) lineage(n *node, p *Process, when time.Time) Lineage {
 		l.EntryLeader = p
 	}
 	if l.EntryLeader != nil {
-		l.EntryType = t.entryType(n)
+		l.EntryType = entryType(entry)
 	}
-	for up := n; l.ancestorCount < maxAncestors; l.ancestorCount++ {
-		parent := t.get(up.parent)
-		if parent == nil || parent == up {
-			break
-		}
-		l.ancestors[l.ancestorCount] = parent.at(when)
-		up = parent
+	for up, above := n, parent; above != nil && above != up && l.ancestorCount < maxAncestors; l.ancestorCount++ {
+		l.ancestors[l.ancestorCount] = above.at(when)
+		up, above = above, t.get(above.parent)
 	}
 	if l.ancestorCount > 0 {
 		l.Parent = l.ancestors[0]
 	} else if n.parent.start != 0 {
 		l.Parent = t.stub(n.parent)
 	}
-	l.strangers[0] = t.stranger(n, n.parent, l.Parent)
-	l.strangers[1] = t.stranger(n, n.group, l.GroupLeader)
-	l.strangers[2] = t.stranger(n, n.session, l.SessionLeader)
+	l.strangers = [...]*Process{stranger(parent, n, l.Parent), stranger(group, n, l.GroupLeader), stranger(session, n, l.SessionLeader)}
 	return l
 }
 
-// stranger is p, the process behind a link of n, unless both are known to be in
-// one container. A process of the snapshot that has not acted yet has no
+// stranger is p, a version of what a link of n leads to, unless both are known to
+// be in one container. A process of the snapshot that has not acted yet has no
 // container, but it may have n's entry leader.
-func (t *Table) stranger(n *node, k key, p *Process) *Process {
-	target := t.get(k)
+func stranger(target, n *node, p *Process) *Process {
 	switch {
 	case target == nil || n.container == 0:
 		return p
@@ -160,9 +154,8 @@ func (t *Table) stranger(n *node, k key, p *Process) *Process {
 	return p
 }
 
-// version is the process behind a link as it was at a time.
-func (t *Table) version(n *node, p *Process, k key, when time.Time) *Process {
-	target := t.get(k)
+// version is what a link of n leads to, as it was at a time; p is n itself then.
+func version(target, n *node, p *Process, when time.Time) *Process {
 	switch target {
 	case nil:
 		return nil

@@ -180,7 +180,7 @@ func TestEntryLeadersOfASnapshot(t *testing.T) {
 func TestEventsOlderThanTheSnapshot(t *testing.T) {
 	m := seeded(t)
 	sh := *m.tasks[43]
-	m.Apply(&event.Event{Kind: event.Fork, Time: m.tick(), Outcome: event.OutcomeSuccess, Task: sh.Task, Parent: m.tasks[20].Task})
+	m.Apply(&event.Event{Kind: event.Fork, Time: m.tick(), Outcome: event.OutcomeSuccess, Task: sh.Task, Parent: event.Parent{PID: m.tasks[20].PID, Start: m.tasks[20].Start}})
 	ev := m.event(event.Exec, 43)
 	ev.Path, ev.Args = ev.Executable, []string{"sh", "-x", ""}
 	l := m.Apply(ev)

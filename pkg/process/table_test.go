@@ -211,7 +211,7 @@ func TestEventsAppliedTwice(t *testing.T) {
 	r.PID, r.Start = 11, uint64(m.now)
 	m.tasks[11] = &r
 	fork := m.event(event.Fork, 11)
-	fork.Parent = event.Task{PID: 10, Start: m.tasks[10].Start}
+	fork.Parent = event.Parent{PID: 10, Start: m.tasks[10].Start}
 	forked := m.Apply(fork)
 	exec := m.event(event.Exec, 11)
 	exec.Executable, exec.Args = event.Path{Name: "/bin/ls"}, []string{"ls"}
@@ -234,7 +234,7 @@ func TestEventsAppliedTwice(t *testing.T) {
 func TestUnknownForkerIsLikeItsChild(t *testing.T) {
 	m := newMachine()
 	child := event.Task{PID: 11, Start: 60, ParentPID: 10, ParentStart: 50, SessionLeaderPID: 10, UID: 33, TTYMajor: 4, Interactive: true, Comm: "sh"}
-	l := m.Apply(&event.Event{Kind: event.Fork, Time: m.tick(), Task: child, Parent: event.Task{PID: 10, Start: 50},
+	l := m.Apply(&event.Event{Kind: event.Fork, Time: m.tick(), Task: child, Parent: event.Parent{PID: 10, Start: 50},
 		Executable: event.Path{Name: "/bin/sh"}, Scope: web})
 	require.Equal(t, uint32(33), l.Parent.UID)
 	require.True(t, l.Parent.Interactive)

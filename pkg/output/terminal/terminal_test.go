@@ -30,7 +30,7 @@ func shell(levels int) process.Lineage {
 	var l process.Lineage
 	for pid := uint32(11); levels > 0; pid, levels = pid+1, levels-1 {
 		task := event.Task{PID: pid, Start: uint64(pid), Comm: "init"}
-		fork := event.Event{Kind: event.Fork, Time: when.Add(time.Duration(2 * pid)), Task: task, Parent: event.Task{PID: pid - 1, Start: uint64(pid - 1)}}
+		fork := event.Event{Kind: event.Fork, Time: when.Add(time.Duration(2 * pid)), Task: task, Parent: event.Parent{PID: pid - 1, Start: uint64(pid - 1)}}
 		exec := event.Event{Kind: event.Exec, Time: fork.Time.Add(1), Task: task, Executable: event.Path{Name: "/bin/sh"}, Args: []string{"sh", "-c", "ls -a"}}
 		table.Apply(&fork)
 		l = table.Apply(&exec)
