@@ -76,6 +76,7 @@ type chain struct {
 	docs    []ecs.Doc
 	batch   []queue.Doc
 	bytes   int // of all documents
+	ballast []byte
 }
 
 func newChain() *chain {
@@ -89,6 +90,8 @@ func newChain() *chain {
 		}}),
 		inside: container.Container{ID: strings.Repeat("0f", 32), Name: "web", CgroupID: 4711, Runtime: "containerd", Complete: true},
 		match:  ecs.Match{Selectors: []string{"all"}, Log: true, PolicyID: "p", PolicyRevision: 3},
+		// as cmd/cloud-defend has it
+		ballast: make([]byte, 32<<20),
 	}
 }
 
