@@ -26,6 +26,9 @@ func heap() int {
 // a shell and what it starts do; every event has memory of its own, as decoded
 // ones have.
 func (m *machine) lives(from, to uint32) {
+	if m.tasks[from-1] == nil {
+		m.fork(1, from-1)
+	}
 	for pid := from; pid < to; pid++ {
 		m.fork(pid-1, pid)
 		ev := m.event(event.Exec, pid)
