@@ -13,7 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -82,6 +84,13 @@ type chain struct {
 	ballast []byte
 }
 
+// ballast sets the collector as cmd/cloud-defend does. Made once: a second one
+// would be cleared, and be memory.
+var ballast = sync.OnceValue(func() []byte {
+	debug.SetGCPercent(50)
+	return make([]byte, 64<<20)
+})
+
 func newChain() *chain {
 	boot := time.Unix(1_800_000_000, 0)
 	id := process.Identity{BootID: "58842e5e-4780-43fa-be88-e935d902266f", PIDNamespace: 0xEFFFFFFC, BootTime: boot}
@@ -91,10 +100,9 @@ func newChain() *chain {
 		builder: ecs.NewBuilder(ecs.Static{Agent: ecs.Agent{ID: "a", Name: "node-1", Version: "9.1.0"}, Host: host.Facts{
 			BootID: id.BootID, PIDNamespace: id.PIDNamespace, Hostname: "node-1", Architecture: "x86_64", IPs: []string{"192.0.2.7"},
 		}}),
-		inside: container.Container{ID: strings.Repeat("0f", 32), Name: "web", CgroupID: 4711, Runtime: "containerd", Complete: true},
-		match:  ecs.Match{Selectors: []string{"all"}, Log: true, PolicyID: "p", PolicyRevision: 3},
-		// as cmd/cloud-defend has it
-		ballast: make([]byte, 32<<20),
+		inside:  container.Container{ID: strings.Repeat("0f", 32), Name: "web", CgroupID: 4711, Runtime: "containerd", Complete: true},
+		match:   ecs.Match{Selectors: []string{"all"}, Log: true, PolicyID: "p", PolicyRevision: 3},
+		ballast: ballast(),
 	}
 }
 
