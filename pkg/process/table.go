@@ -45,7 +45,9 @@ const (
 	// defaultLimit is about four times what a busy node runs (the kernel's
 	// default pid_max is 32,768 per 32 CPUs); a node takes some 1 KiB.
 	defaultLimit = 131072
-	defaultGrace = time.Minute
+	// defaultGrace is twice what an event can be late: pkg/probe lets an alert
+	// wait 2 s for the other ring, and a creation 5 s for its fate.
+	defaultGrace = 15 * time.Second
 )
 
 // NewTable returns an empty table.
