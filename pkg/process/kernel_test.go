@@ -62,7 +62,7 @@ func (m *machine) fork(parent, child uint32) Lineage {
 	m.tasks[child] = &r
 	when := m.tick()
 	r.Start = uint64(m.now)
-	return m.Apply(&event.Event{Kind: event.Fork, Time: when, Outcome: event.OutcomeSuccess, Task: r.Task, Parent: event.Parent{PID: from.Task.PID, Start: from.Task.Start},
+	return m.Apply(&event.Event{Kind: event.Fork, Time: when, Outcome: event.OutcomeSuccess, Task: r.Task, Parent: event.Parent{PID: from.PID, Start: from.Start},
 		Executable: r.exe, Scope: r.scope})
 }
 
