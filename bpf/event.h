@@ -126,8 +126,11 @@ static __always_inline void scratch_release(struct scratch *s)
 	*(volatile __u32 *)&s->busy = 0;
 }
 
-/* Sends the record; strings must be in data already, in the record's order. */
-static __noinline void event_submit(struct scratch *s, bool alert)
+/*
+ * Sends the record; strings must be in data already, in the record's order.
+ * Returns whether it was lost.
+ */
+static __noinline int event_submit(struct scratch *s, bool alert)
 {
 	__u32 used = s->used;
 	__u64 size;
@@ -147,6 +150,7 @@ static __noinline void event_submit(struct scratch *s, bool alert)
 	}
 	if (lost)
 		deadline_doze();
+	return lost != 0;
 }
 
 #endif

@@ -16,6 +16,7 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct file *exe = task_exe(task);
 	bool refused = decide_refuse(s);
+	bool lost;
 
 	if (q->quiet && !refused) {
 		scratch_release(s);
@@ -35,17 +36,17 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 			string_path(s, index, q->from_mnt, q->from_dentry, &s->record.from_flags);
 	if (exe)
 		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
+	lost = event_submit(s, s->record.alert || s->record.block);
 	/*
 	 * From memory: where both were kept on the stack over the calls above,
 	 * verifiers up to 6.1 removed the first branch, as if never taken.
 	 */
 	refused = *(volatile __u8 *)&s->record.outcome == OUTCOME_REFUSED;
 	if (*(volatile __u32 *)&s->record.flags & RECORD_TENTATIVE) {
-		creation_await(s, refused);
+		creation_await(s, refused, lost);
 	} else if (refused) {
 		denials_count(s->record.revision, RULES_FILE, s->record.block);
 	}
-	event_submit(s, s->record.alert || s->record.block);
 	scratch_release(s);
 	return answer(refused);
 }

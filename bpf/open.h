@@ -23,12 +23,12 @@ struct {
 	__type(value, struct opened);
 } truncating SEC(".maps");
 
-/* Remembers a creation that was reported as tentative. */
-static __always_inline void creation_await(const struct scratch *s, bool refused)
+/* Remembers a tentative creation. One whose record was lost may have been refused all the same. */
+static __always_inline void creation_await(const struct scratch *s, bool refused, bool lost)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct pending pending = {
-		.time = s->record.time,
+		.time = lost ? 0 : s->record.time,
 		.block = refused ? s->record.block : 0,
 		.alert = s->record.alert || s->record.block,
 		.revision = s->record.revision,
@@ -37,21 +37,26 @@ static __always_inline void creation_await(const struct scratch *s, bool refused
 	bpf_map_update_elem(&creations, &id, &pending, BPF_ANY);
 }
 
-/* Tells what became of a tentative creation of this thread. */
+/*
+ * Tells what became of a tentative creation of this thread. A fate for which the
+ * ring has no room is no event lost: the reader counts the creation as unsettled.
+ */
 static __always_inline void creation_settle(__u32 outcome)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct pending *pending = bpf_map_lookup_elem(&creations, &id);
 	struct record *r;
-	bool alert;
 
 	if (!pending)
 		return;
 	if (outcome == OUTCOME_REFUSED)
 		denials_count(pending->revision, RULES_FILE, pending->block);
-	alert = pending->alert;
-	r = alert ? bpf_ringbuf_reserve(&alerts, sizeof(*r), 0) :
-		    bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+	if (!pending->time)
+		r = 0; /* nobody waits for it */
+	else if (pending->alert)
+		r = bpf_ringbuf_reserve(&alerts, sizeof(*r), 0);
+	else
+		r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
 	if (r) {
 		__builtin_memset(r, 0, sizeof(*r));
 		r->size = sizeof(*r);
@@ -61,8 +66,6 @@ static __always_inline void creation_settle(__u32 outcome)
 		r->events_before = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
 		r->task.tid = id;
 		bpf_ringbuf_submit(r, 0);
-	} else {
-		count(alert ? COUNT_LOST_ALERTS : COUNT_LOST_EVENTS);
 	}
 	bpf_map_delete_elem(&creations, &id);
 }

@@ -6,28 +6,42 @@
  * adds verdicts to those of containers. Threads are not processes here.
  */
 
-/* argv that an execve was called with, of a task that has not changed image. */
+#define MAX_ARG 1024 /* bytes of one argument, with its NUL */
+#define MAX_ARGC 64
+
+/*
+ * argv that an execve was called with, of a task that has not changed image; as
+ * much of it as is to be had.
+ */
 static __always_inline void string_argv(struct scratch *s, const char *const *argv)
 {
 	__u32 start = s->used, at;
 	const char *arg;
+	char last;
 	long n;
 
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i <= MAX_ARGC; i++) {
 		arg = 0;
-		if (bpf_probe_read_user(&arg, sizeof(arg), &argv[i]) || !arg)
+		last = 0;
+		if (!bpf_probe_read_user(&arg, sizeof(arg), &argv[i]) && !arg)
 			break;
 		at = *(volatile __u32 *)&s->used;
-		if (at >= MAX_DATA || at - start > MAX_ARGS - 1024) {
+		n = -1;
+		if (i < MAX_ARGC && at < MAX_DATA && at - start <= MAX_ARGS - MAX_ARG)
+			n = bpf_probe_read_user_str(&s->data[at & (MAX_DATA - 1)], MAX_ARG, arg);
+		if (n < 0) {
 			s->record.flags |= RECORD_ARGS_CUT;
 			break;
 		}
-		n = bpf_probe_read_user_str(&s->data[at & (MAX_DATA - 1)], 1024, arg);
-		if (n <= 0)
-			break;
-		s->used = at + (n & 2047);
-		if (i == 63)
+		if (!n) { /* what older kernels say of an empty string */
+			s->data[at & (MAX_DATA - 1)] = 0;
+			n = 1;
+		}
+		if (n == MAX_ARG)
+			bpf_probe_read_user(&last, sizeof(last), arg + MAX_ARG - 1);
+		if (last)
 			s->record.flags |= RECORD_ARGS_CUT;
+		s->used = at + (n & (2 * MAX_ARG - 1));
 	}
 	s->record.args_len = s->used - start;
 }
@@ -328,7 +342,8 @@ static __noinline int process_end(struct task_struct *task)
 
 	if (dormant || (BPF_CORE_READ(task, flags) & PF_KTHREAD))
 		return 0;
-	if (bpf_map_update_elem(&ended, &key, &yes, BPF_NOEXIST) == -EEXIST)
+	/* the upper half of the answer is not set before 6.4 (d7ba4cc900bf) */
+	if ((int)bpf_map_update_elem(&ended, &key, &yes, BPF_NOEXIST) == -EEXIST)
 		return 0;
 	s = scratch_claim(&index, task);
 	if (!s) {

@@ -41,6 +41,8 @@ static __always_inline __u64 path_match(volatile struct scratch *s, const struct
 /* The selectors that ask for an operation. */
 static __always_inline __u64 operation_selectors(const struct ruletable *t, __u32 operation)
 {
+	/* or the compiler leaves out the mask where it knows more than 5.10's verifier */
+	asm volatile("" : "+r"(operation));
 	return t->operations[operation & (MAX_OPERATIONS - 1)];
 }
 

@@ -196,7 +196,7 @@ struct ended {
 
 /* A creation whose fate open(2) has yet to tell, by thread. */
 struct pending {
-	__u64 time; /* of its record */
+	__u64 time; /* of its record, 0 if that was lost */
 	__u64 block; /* the responses that refused it */
 	__u32 alert; /* the ring it went to */
 	__u32 revision;

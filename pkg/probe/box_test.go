@@ -6,6 +6,7 @@ package probe
 
 import (
 	"bufio"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,8 +58,6 @@ func TestMain(m *testing.M) {
 	case "enforcer":
 		serveEnforcer()
 		os.Exit(0)
-	case "elasticsearch":
-		serveStandIn()
 	case "child":
 		os.Exit(childExit)
 	}
@@ -197,6 +197,20 @@ func perform(args []string) error {
 	switch args[0] {
 	case "ready":
 		return nil
+	case "hex": // what JSON cannot carry
+		raw := make([]string, len(args)-1)
+		for i, digits := range args[1:] {
+			text, err := hex.DecodeString(digits)
+			if err != nil {
+				return err
+			}
+			raw[i] = string(text)
+		}
+		return perform(raw)
+	case "descend":
+		return descend(arg(1), arg(2))
+	case "exec-many":
+		return execMany(args[1:])
 	case "create":
 		return open(unix.O_WRONLY|unix.O_CREAT, 0o644)
 	case "create-executable":
@@ -266,6 +280,42 @@ func perform(args []string) error {
 		return err
 	}
 	return fmt.Errorf("no operation %s", strings.Join(args, " "))
+}
+
+// descend makes a folder and enters it, so many times.
+func descend(name, times string) error {
+	n, err := strconv.Atoi(times)
+	for range n {
+		err = errors.Join(err, os.Mkdir(name, 0o755), os.Chdir(name))
+	}
+	return err
+}
+
+// execMany runs a program with an argument, a letter repeated, so many times, the
+// program's own name among them.
+func execMany(args []string) error {
+	times, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	length, err := strconv.Atoi(args[3])
+	if err != nil {
+		return err
+	}
+	unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	if err := unix.Setrlimit(unix.RLIMIT_STACK, &unlimited); err != nil { // of which argv may have a part
+		return err
+	}
+	var argv []string
+	for range times {
+		argv = append(argv, strings.Repeat(args[2], length))
+	}
+	pid, err := syscall.ForkExec(args[0], argv, &syscall.ProcAttr{Env: []string{boxEnv + "=child"}, Files: []uintptr{2, 2, 2}})
+	if err != nil {
+		return err
+	}
+	_, err = syscall.Wait4(pid, nil, 0, nil)
+	return err
 }
 
 func reopenPipe() error {

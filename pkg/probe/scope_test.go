@@ -6,8 +6,10 @@ package probe
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -201,6 +203,29 @@ func TestKernelProcesses(t *testing.T) {
 	end := next(t, p, "end", func(ev *event.Event) bool { return ev.Kind == event.Exit && ev.Task.PID == fork.Task.PID })
 	require.Equal(t, fork.Task.Start, end.Task.Start)
 	require.EqualValues(t, childExit, end.ExitCode)
+}
+
+// Each end is told once, though two programs see it.
+func TestKernelEndIsOneEvent(t *testing.T) {
+	kerneltest.Require(t)
+	p := openProbe(t)
+	b := newBox(t, "end")
+	ends := map[uint64]int{}
+	for range 3 {
+		require.Empty(t, b.do("exec", "/box"))
+	}
+	require.Empty(t, b.do("exec", "/box", "last"))
+	var last event.Task
+	next(t, p, "the last end", func(ev *event.Event) bool {
+		switch {
+		case ev.Kind == event.Exec && slices.Contains(ev.Args, "last"):
+			last = ev.Task
+		case ev.Kind == event.Exit && int(ev.Task.ParentPID) == b.pid:
+			ends[ev.Task.Start]++
+		}
+		return ev.Kind == event.Exit && ev.Task.PID == last.PID && last.PID != 0
+	})
+	require.Equal(t, []int{1, 1, 1, 1}, slices.Collect(maps.Values(ends)))
 }
 
 func TestKernelForkIsRefused(t *testing.T) {
