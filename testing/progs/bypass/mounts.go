@@ -7,7 +7,6 @@ package bypass
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,8 +75,8 @@ var mounts = []Technique{
 	{Name: "mount a tmpfs over the folder", As: "modifyFile", do: apart(func(p *place) error {
 		return p.expose(unix.Mount("tmpfs", p.guard, "tmpfs", 0, ""))
 	})},
-	{Name: "mount a tmpfs over the folder above", As: "modifyFile", do: apart(func(p *place) error {
-		return p.expose(unix.Mount("tmpfs", filepath.Dir(p.guard), "tmpfs", 0, ""))
+	{Name: "mount a tmpfs over a folder above", As: "modifyFile", prepare: keep, do: apart(func(p *place) error {
+		return p.expose(unix.Mount("tmpfs", p.guard, "tmpfs", 0, ""))
 	})},
 	{Name: "pivot_root into a tree made elsewhere", As: "modifyFile", Why: nesting, do: apart(func(p *place) error {
 		root := p.free + "/root"
