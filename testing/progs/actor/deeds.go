@@ -38,6 +38,7 @@ func from(path string) string {
 var deeds = map[string]deed{
 	"create":            {do: opening(os.O_WRONLY|os.O_CREATE|os.O_EXCL, plain)},
 	"create-executable": {do: opening(os.O_WRONLY|os.O_CREATE, program)},
+	"mkdir":             {do: func(path string) error { return unix.Mkdir(path, uint32(program)) }},
 	"mknod":             {do: func(path string) error { return unix.Mknod(path, unix.S_IFREG|uint32(plain), 0) }},
 	"write":             {needs: plain, do: opening(os.O_WRONLY, 0)},
 	"write-executable":  {needs: program, do: opening(os.O_RDWR, 0)},

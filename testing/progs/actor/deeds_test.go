@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -75,5 +76,31 @@ func TestRefusals(t *testing.T) {
 		require.Equal(t, "ENOENT", r.Errno, r.Verb)
 	}
 	require.ErrorContains(t, act(&out, []string{"write"}), "want verb=path")
+	require.ErrorContains(t, act(&out, []string{"times=many"}), "many")
 	require.ErrorContains(t, act(&out, []string{"bite=/x"}), "no such verb: bite")
+}
+
+// A storm is told deed by deed, and waits at its gates.
+func TestStorm(t *testing.T) {
+	dir := t.TempDir()
+	gate, path := filepath.Join(dir, "gate"), filepath.Join(dir, "x")
+	var out bytes.Buffer
+	ended := make(chan error, 1)
+	go func() { ended <- act(&out, []string{"times=2", "create=" + path, "gate=" + gate, "unlink=" + path}) }()
+	require.Eventually(t, func() bool { _, err := os.Stat(gate); return err == nil }, time.Minute, time.Millisecond)
+	require.FileExists(t, path+"-1")
+	require.FileExists(t, path+"-2")
+	opened, err := os.OpenFile(gate, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	require.NoError(t, opened.Close())
+	require.NoError(t, <-ended)
+	require.NoFileExists(t, path+"-2")
+	reports, err := report.Read(&out)
+	require.NoError(t, err)
+	var said []string
+	for _, r := range reports {
+		require.Empty(t, r.Errno)
+		said = append(said, r.Verb+" "+strings.TrimPrefix(r.Path, path))
+	}
+	require.Equal(t, []string{"create -1", "create -2", "unlink -1", "unlink -2"}, said)
 }
