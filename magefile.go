@@ -56,7 +56,7 @@ func Unit(ctx context.Context) error {
 }
 
 // TestVM runs the kernel tests on one kernel of testing/kernels.txt, with and without BPF LSM. RUN (a pattern of test
-// names) and PKG (a pattern of packages, default ./...) narrow them down.
+// names) and PKG (a pattern of packages, default ./...) narrow them down; LOG=1 prints the figures that they log.
 func TestVM(ctx context.Context, kernel string) error {
 	tally, err := suite.Kernels(ctx, ".", os.Getenv("RUN"), os.Getenv("PKG"), os.Stdout, kernel)
 	return finish(tally, err)

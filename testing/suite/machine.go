@@ -40,6 +40,9 @@ var Modes = []Mode{
 	{Name: "with BPF LSM on two processors", Modules: vm.WithBPF, CPUs: 2, Storms: true},
 }
 
+// logEnv is set to print all that tests log, such as figures, and not only what those log that fail.
+const logEnv = "LOG"
+
 // StormTests matches the names of tests in which several processors race.
 const StormTests = "^TestKernelStorm"
 
@@ -224,6 +227,9 @@ func (c *converter) start() error {
 }
 
 func (c *converter) print(e event) {
+	if e.Action == "output" && os.Getenv(logEnv) != "" {
+		fmt.Fprint(c.out, e.Output)
+	}
 	if e.Test != "" && !strings.Contains(e.Test, "/") && slices.Contains([]string{"pass", "fail", "skip"}, e.Action) {
 		fmt.Fprintf(c.out, "  %s  %6.2fs  %s %s\n", e.Action, e.Elapsed, c.pkg, e.Test)
 	}
