@@ -209,7 +209,9 @@ func TestManagedEndsUnderLoad(t *testing.T) {
 	<-asked
 	began := time.Now()
 	s.end()
-	t.Logf("the end took %v", time.Since(began).Round(time.Millisecond))
+	took := time.Since(began)
+	t.Logf("the end took %v", took.Round(time.Millisecond))
+	require.Less(t, took, 4*time.Second, "the agent kills what takes five")
 	n := pushing.end() // its last batch was refused, because the queue was closed
 	before := s.m.delivery.queue.Stats()
 	require.Zero(t, before.Lost())
@@ -221,6 +223,29 @@ func TestManagedEndsUnderLoad(t *testing.T) {
 	again.settled(n)
 	require.Equal(t, n, found.len())
 	again.end()
+}
+
+// Without its agent the program goes on: what is in force stays so, documents
+// are delivered, and when the agent is back it is heard again.
+func TestManagedWithoutItsAgent(t *testing.T) {
+	found, es := recording(t)
+	s := serve(t)
+	s.want(map[agent.Key]agent.Unit{input: logging(t), sending: es})
+	s.await(input, proto.State_HEALTHY, "Revision 1")
+	pushing := s.load()
+	s.agent.Stop()
+	before := found.len()
+	require.Eventually(t, func() bool { return found.len() > before+500 }, patience, time.Millisecond)
+	require.Equal(t, [3]int{1, 1, 0}, s.kernel.counts(), "opened, given a policy, closed")
+	require.NoError(t, s.agent.Resume())
+	second := logging(t)
+	second.Config.Revision = 2
+	s.want(map[agent.Key]agent.Unit{input: second})
+	s.await(input, proto.State_HEALTHY, "Revision 2")
+	n := pushing.end()
+	s.settled(n)
+	require.Equal(t, n, found.len())
+	s.end()
 }
 
 // Where nothing can be written documents are delivered from memory, and the
