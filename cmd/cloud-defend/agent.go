@@ -68,6 +68,7 @@ func runManaged(ctx context.Context, overrides []string) error {
 	level := new(slog.LevelVar)
 	log := unit.NewLog(os.Stderr, level)
 	m := newManaged(log, openKernel(log), dataFolder(overrides))
+	m.logError("more memory is held than is needed", smallPages())
 	component, err := unit.Connect(os.Stdin, unit.Options{
 		Name: "cloud-defend", Commit: commit(buildInfo()), Log: log, Level: level, Diagnostics: m.diagnostics(),
 	})

@@ -63,6 +63,7 @@ type managed struct {
 	missed   recent
 	notices  notices
 	exposed  exposed
+	spared   spared
 	brake    *brake
 	stance   stance // of what runs
 
@@ -126,8 +127,9 @@ func (m *managed) serve(ctx context.Context, component *unit.Component) error {
 			m.apply(w)
 		case err := <-m.done():
 			m.died(err)
-		case <-tick.C:
+		case now := <-tick.C:
 			m.tryAgain()
+			m.spare(now)
 		case now := <-look.C:
 			if !m.look(now) {
 				continue
