@@ -1,0 +1,97 @@
+// Licensed to Elasticsearch B.V. under one or more agreements.
+// Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
+// See the LICENSE file in the project root for more information.
+
+package agent_test
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/elastic/cloud-defend/testing/kerneltest"
+)
+
+// What an idle component may take. The rings are the kernel's memory, which is mapped twice over and so counts twice;
+// it is told apart.
+const (
+	idleMemory = 60e6
+	// idleShare is of a processor, and finds a loop, no more. A guest takes for its own what the host gives to others:
+	// the same component takes 2 % of a quiet host's and 24 % of a busy one's. The 0.5 % that hardware is held to
+	// cannot be shown here.
+	idleShare = 0.75
+)
+
+// usage is what the kernel says of the component's process: reading the component's own figures would cost it time.
+type usage struct {
+	cpu        time.Duration
+	own, rings int64 // resident bytes
+}
+
+// tickHz is USER_HZ, the unit of times in /proc, which is 100 on all common architectures.
+const tickHz = 100
+
+func (c *component) usage() usage {
+	c.Helper()
+	stat := c.proc("stat")
+	// proc(5) counts from the pid; the name in parentheses may hold anything.
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	ticks := c.number(fields[14-3]) + c.number(fields[15-3]) // utime and stime
+	u := usage{cpu: time.Duration(ticks) * time.Second / tickHz}
+	of := &u.own
+	for line := range strings.Lines(c.proc("smaps")) {
+		switch words := strings.Fields(line); {
+		case strings.Contains(words[0], "-"): // an address: a mapping begins
+			of = &u.own
+			if strings.HasSuffix(line, "anon_inode:bpf-map\n") {
+				of = &u.rings
+			}
+		case words[0] == "Rss:":
+			*of += c.number(words[1]) << 10
+		}
+	}
+	return u
+}
+
+func (c *component) proc(file string) string {
+	c.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", c.process.Process.Pid, file))
+	require.NoError(c, err)
+	return string(text)
+}
+
+func (c *component) number(text string) int64 {
+	c.Helper()
+	n, err := strconv.ParseInt(text, 10, 64)
+	require.NoError(c, err)
+	return n
+}
+
+// requireIdle looks for a while at a component that has nothing to do.
+func (c *component) requireIdle() {
+	c.Helper()
+	long := 10 * time.Second
+	if kerneltest.Long() {
+		long = 5 * time.Minute
+	}
+	give := time.Now().Add(time.Minute) // what loading the programs took is given back first
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	began, before := time.Now(), c.usage()
+	most := before
+	for took := time.Duration(0); took < long; took = time.Since(began) {
+		<-tick.C
+		now := c.usage()
+		if most = (usage{now.cpu, max(most.own, now.own), max(most.rings, now.rings)}); most.own >= idleMemory {
+			require.Less(c, time.Now(), give, "memory is not given back: %+v\n%s", now, c.proc("smaps_rollup"))
+			began, before, most = time.Now(), now, now
+		}
+	}
+	share := (most.cpu - before.cpu).Seconds() / time.Since(began).Seconds()
+	c.Logf("idle: %.2f %% of a processor, %.1f MB of memory, and %.1f MB of rings", 100*share, float64(most.own)/1e6, float64(most.rings)/1e6)
+	require.Less(c, share, idleShare)
+}
