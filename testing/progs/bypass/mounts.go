@@ -76,6 +76,7 @@ var mounts = []Technique{
 		return p.expose(unix.Mount("tmpfs", p.guard, "tmpfs", 0, ""))
 	})},
 	{Name: "mount a tmpfs over a folder above", As: "modifyFile", prepare: keep, do: apart(func(p *place) error {
+		p.file = p.guard + "/inner/file"
 		return p.expose(unix.Mount("tmpfs", p.guard, "tmpfs", 0, ""))
 	})},
 	{Name: "pivot_root into a tree made elsewhere", As: "modifyFile", Why: nesting, do: apart(func(p *place) error {
