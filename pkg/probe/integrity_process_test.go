@@ -28,11 +28,11 @@ type child struct {
 
 // ran is what is known of a process that a doer started, or could not.
 type ran struct {
-	place                      int
-	pid                        int // 0 where the program was refused
-	seen                       uint32
-	execs, copies, tries, ends int
-	args                       []string
+	place                int
+	pid                  int // 0 where the program was refused
+	seen                 uint32
+	execs, copies, tries int
+	args                 []string
 }
 
 // born is a child by its events.

@@ -5,6 +5,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -117,7 +118,7 @@ func (w *whole) live(d *doer, life uint32) error {
 		d.acts = append(d.acts, done{begin: bootClock(), life: life, step: uint8(n)})
 		d.mu.Unlock()
 		err := a.call(a)
-		if want := a.place == placeRefused; want != (err == unix.EPERM) || !want && err != nil {
+		if want := a.place == placeRefused; want != errors.Is(err, unix.EPERM) || !want && err != nil {
 			return fmt.Errorf("%s of %q: %w", a.name, a.paths[a.path], err)
 		}
 		w.produced.Add(1)

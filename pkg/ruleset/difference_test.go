@@ -101,10 +101,6 @@ Kernel hooks
   added    file_permission for modifyFile
   added    mmap_file for modifyFile
   added    file_mprotect for modifyFile
-  changed  sb_mount: also modifyExecutable
-  changed  move_mount: also modifyExecutable
-  changed  sb_mount: also modifyExecutable
-  changed  move_mount: also modifyExecutable
 
 Can be refused, and could not before
   pages: modifyFile, deleteFile
