@@ -58,6 +58,8 @@ func TestMain(m *testing.M) {
 	case "enforcer":
 		serveEnforcer()
 		os.Exit(0)
+	case "elasticsearch":
+		serveStandIn()
 	case "child":
 		os.Exit(childExit)
 	}
