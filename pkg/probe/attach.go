@@ -26,7 +26,8 @@ type hook struct {
 	function string
 	// optional: where the kernel lacks it, another hook sees the operation, or docs/bypasses.md says that none does.
 	optional bool
-	// privileged: not every component may try it; the other hooks speak for it then.
+	// privileged: a component without CAP_SYS_ADMIN does not get there, kept away by the kernel or by its container
+	// runtime's seccomp filter. The other hooks have shown then that the mode works.
 	privileged bool
 }
 
@@ -50,7 +51,7 @@ var hooks = []hook{
 	{id: bpfHookHOOK_FILE_PERMISSION, prog: "write", function: "file_permission"},
 	{id: bpfHookHOOK_MMAP_FILE, prog: "mmap", function: "mmap_file"},
 	{id: bpfHookHOOK_FILE_MPROTECT, prog: "mprotect", function: "file_mprotect"},
-	{id: bpfHookHOOK_SB_MOUNT, prog: "mount", function: "sb_mount"},
+	{id: bpfHookHOOK_SB_MOUNT, prog: "mount", function: "sb_mount", privileged: true},
 	{id: bpfHookHOOK_MOVE_MOUNT, prog: "move_mount", function: "move_mount", privileged: true},
 	{id: bpfHookHOOK_BPRM_CHECK, prog: "exec", function: "bprm_check_security"},
 	{id: bpfHookHOOK_TASK_ALLOC, prog: "fork", function: "task_alloc"},

@@ -36,6 +36,7 @@ type orders struct {
 	Policy   int    // of guarded
 	Version  string // "": this one; else as if the programs were others
 	Few      bool   // has the few capabilities that the manifests grant
+	Filtered bool   // may call only what a container runtime allows without CAP_SYS_ADMIN
 }
 
 // report is an enforcer's answer to every command.
@@ -48,8 +49,8 @@ type report struct {
 	Busy     bool
 }
 
-// guarded refuse to make files in the test's folder, in two ways that need
-// different hooks.
+// guarded refuse to make files in the test's folder, in ways that need different
+// hooks; the last one, which guards their contents, nearly all.
 var guarded = []string{`
 file:
   selectors: [{name: make, operation: [createFile], targetFilePath: [/tmp/survival/**]}]
@@ -60,6 +61,10 @@ file:
     - {name: change, operation: [createFile, deleteFile], targetFilePath: [/tmp/survival/**]}
     - {name: other, operation: [createFile], targetFilePath: [/nowhere/*]}
   responses: [{match: [change], actions: [alert, block]}, {match: [other], actions: [log]}]
+`, `
+file:
+  selectors: [{name: contents, operation: [createFile, modifyFile], targetFilePath: [/tmp/survival/**]}]
+  responses: [{match: [contents], actions: [alert, block]}]
 `}
 
 // enforcer is a process of its own with a probe, which can be killed.
@@ -143,6 +148,12 @@ func serveEnforcer() {
 	layoutVersion += o.Version
 	if o.Few {
 		if err := keepFewCapabilities(); err != nil {
+			say(report{Error: err.Error()})
+			return
+		}
+	}
+	if o.Filtered {
+		if err := forbidMounting(); err != nil {
 			say(report{Error: err.Error()})
 			return
 		}
