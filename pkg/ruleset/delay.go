@@ -33,7 +33,7 @@ func (e *explanation) delays(t policy.Type, response int) []string {
 		lines = append(lines, notYet+exempt+strings.Join(always, ", "))
 	}
 	if moved != nil {
-		lines = append(lines, notYet+"where a directory is renamed, "+exempt+strings.Join(moved, ", "))
+		lines = append(lines, notYet+"where a directory is renamed or mounted over, "+exempt+strings.Join(moved, ", "))
 	}
 	return lines
 }
@@ -49,7 +49,7 @@ func asked(selectors uint64, t *Table) string {
 }
 
 // exempting names the excludes that can match what a selector of match does, and those that only can when a directory is
-// renamed.
+// renamed or mounted over.
 func (e *explanation) exempting(t policy.Type, match, exclude uint64) (always, moved []string) {
 	for _, s := range e.rules.chosen(t, exclude) {
 		meets, rarely := false, false

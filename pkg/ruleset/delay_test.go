@@ -42,7 +42,7 @@ process:
 		"programs], exclude: [dbg, tmp":  nil,
 		"programs], exclude: [dbg, mine": {notYet + exempt + "mine"},
 		"bins], exclude: [libs":          nil,
-		"bins], exclude: [usr":           {notYet + "where a directory is renamed, " + exempt + "usr"},
+		"bins], exclude: [usr":           {notYet + "where a directory is renamed or mounted over, " + exempt + "usr"},
 		"edits], exclude: [reads":        nil,
 		"pages], exclude: [tmp":          {notYet + "by the selectors that ask about the container: pages"},
 	} {

@@ -23,7 +23,7 @@ type refusals struct {
 	meetings   *meetings
 	seen       map[compared]bool
 	covered    map[[2]*policy.Selector]bool // whether the first one covers the second one
-	// only are what the other policy cannot block at all, apart from renames of directories; more what it blocks a part
+	// only are what the other policy cannot block at all, apart from whole directories; more what it blocks a part
 	// of, or perhaps all of it by several selectors together.
 	only, more []string
 }
@@ -173,7 +173,7 @@ func (r *refusals) escapes(t policy.Type, response int, m *policy.Selector, excl
 }
 
 // reason says why the other policy blocks only a part of what a selector matches. It is empty if that is nothing: no
-// selector of it that leads to a block matches the same as this one, but for renames of directories, or an exclude
+// selector of it that leads to a block matches the same as this one, but for whole directories, or an exclude
 // takes all of it.
 func (r *refusals) reason(t policy.Type, name string, m *policy.Selector, excludes []*policy.Selector) string {
 	table := &r.other.Tables[t]
@@ -211,7 +211,7 @@ func (r *refusals) touches(t policy.Type, response int, s, m *policy.Selector) b
 	})
 }
 
-// exemptions says which excludes make the difference, and whether they do so only when a directory is renamed.
+// exemptions says which excludes make the difference, and whether they do so only when a directory is renamed or mounted over.
 func (r *refusals) exemptions(t policy.Type, m *policy.Selector, escapes, excludes []*policy.Selector) string {
 	var words []string
 	for _, s := range escapes {
@@ -220,7 +220,7 @@ func (r *refusals) exemptions(t policy.Type, m *policy.Selector, escapes, exclud
 			how = r.words.partly
 		}
 		if _, moved := r.meetings.strangers(t, s, m); moved {
-			how += " from renames of directories"
+			how += " from renames of directories and mounts over them"
 		}
 		words = append(words, s.Name+" "+how)
 	}

@@ -27,7 +27,7 @@ func (r *Ruleset) idleExcludes(m *meetings, t policy.Type, response int) []strin
 			}
 			without[key] = append(without[key], s.Name)
 			if moved {
-				butFor = " but renames of directories"
+				butFor = " but renames of directories and mounts over them"
 			}
 		}
 		if without[""] != nil {
@@ -45,7 +45,8 @@ func (r *Ruleset) idleExcludes(m *meetings, t policy.Type, response int) []strin
 
 // strangers returns the key of a condition for which two selectors never match the same operation; it is empty if there is
 // none, or none was found. Moved says that both can match all the same, the first one as an exclude, when a directory is
-// renamed: that is about all files that may be below, but of an exclude it asks whether it is about the directory itself.
+// renamed or mounted over: that is about all files that may be below, but of an exclude it asks whether it is about the
+// directory itself.
 func (m *meetings) strangers(t policy.Type, a, b *policy.Selector) (key string, moved bool) {
 	other := map[string]policy.Condition{}
 	for _, c := range valued(b) {

@@ -136,5 +136,5 @@ file:
 	require.Contains(t, explained(t, text, "[programs, system], exclude: [EXCLUDE]", "[pages], exclude: [data]"),
 		"  file.responses[0]: exclude data holds nothing back: it has no targetFilePath in common with pages\n")
 	require.Contains(t, explained(t, text, "[programs, system], exclude: [EXCLUDE]", "[pages], exclude: [var]"),
-		"  file.responses[0]: exclude var holds nothing back but renames of directories: it has no targetFilePath in common with pages\n")
+		"  file.responses[0]: exclude var holds nothing back but renames of directories and mounts over them: it has no targetFilePath in common with pages\n")
 }
