@@ -244,10 +244,12 @@ VARIANT(part_climb, part_climb())
 static __always_inline __u64 part_fire(void)
 {
 	struct scratch *s = scratch_at(SLOT);
+	struct policy *p = policy_current();
 
-	if (!s)
+	if (!s || !p)
 		return 1;
-	s->path_must = s->path_may = s->asked[0] = ~0ULL;
+	s->revision = p->revision;
+	s->must = s->may = s->matchable = s->path_must = s->path_may = s->asked[0] = ~0ULL;
 	responses_fire(SLOT, RULES_FILE);
 	return s->record.log;
 }
