@@ -134,6 +134,7 @@ func (e *explanation) fileLimits() []string {
 		"writing to memory that was mapped from a file, writable and shared, before the policy came into force",
 		"writing to a file that was created before the policy came into force, by who has not closed it since",
 		"making and removing directories and symbolic links",
+		"entering a tree made elsewhere, in which the path leads to another file (pivot_root)",
 		"files without a name (O_TMPFILE, memfd), terminals, /dev/null and devices like it")
 }
 
