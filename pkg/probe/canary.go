@@ -25,7 +25,10 @@ type canaries struct {
 // canaryWait bounds the way of one record through the ring.
 const canaryWait = 5 * time.Second
 
-var errRefusedElsewhere = errors.New("refused by somebody else")
+var (
+	errRefusedElsewhere = errors.New("refused by somebody else")
+	errUntold           = errors.New("refused, but its record did not arrive")
+)
 
 // selfTest performs an operation that the attached hook must refuse, or see where
 // the mode does not refuse, and waits for its record: that a program attached says
@@ -67,7 +70,7 @@ func (p *Probe) selfTest(h hook) error {
 	}
 	for deadline := time.Now().Add(canaryWait); p.tests.seen[h.id].Load() == before; {
 		if time.Now().After(deadline) {
-			return errors.New("refused, but its record did not arrive")
+			return errUntold
 		}
 		time.Sleep(time.Millisecond)
 	}

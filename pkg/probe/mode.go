@@ -57,13 +57,14 @@ var prefixes = map[Mode]string{LSM: "l_", ModifyReturn: "m_", Observe: "m_"}
 const refusing = "refusing operations"
 
 // cannotRefuse reports whether a start failed because of what the kernel is, so
-// that it would fail again, and operations may be seen all the same.
+// that it would fail again, and operations may be seen all the same. What may be
+// otherwise the next time fails instead: who observes does not try again.
 func cannotRefuse(err error) bool {
 	var lacks *Unsupported
-	if !errors.As(err, &lacks) || lacks.Feature != refusing || errors.Is(err, errRefusedElsewhere) {
+	if !errors.As(err, &lacks) || lacks.Feature != refusing {
 		return false
 	}
-	for _, passing := range []error{unix.ENOMEM, unix.EAGAIN, unix.EMFILE, unix.ENFILE, unix.EINTR} {
+	for _, passing := range []error{errRefusedElsewhere, errUntold, unix.ENOMEM, unix.EAGAIN, unix.EMFILE, unix.ENFILE, unix.EINTR} {
 		if errors.Is(err, passing) {
 			return false
 		}

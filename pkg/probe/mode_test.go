@@ -5,10 +5,13 @@
 package probe
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/elastic/cloud-defend/pkg/event"
 
@@ -24,6 +27,21 @@ func TestKernelModeIsTheFirstThatCan(t *testing.T) {
 		want = LSM
 	}
 	require.Equal(t, want.String(), openProbe(t).Mode().String())
+}
+
+// Only a kernel that will never refuse is observed.
+func TestCannotRefuse(t *testing.T) {
+	failed := func(err error) error {
+		return unsupported(refusing, errors.Join(fmt.Errorf("lsm: %w", err), errors.New("fmod_ret: no")))
+	}
+	for _, err := range []error{unix.EPERM, unix.EINVAL, errors.New("the hook does not fire")} {
+		require.True(t, cannotRefuse(failed(err)), err)
+	}
+	for _, err := range []error{errRefusedElsewhere, errUntold, unix.ENOMEM, unix.EMFILE} {
+		require.False(t, cannotRefuse(failed(err)), err)
+	}
+	require.False(t, cannotRefuse(unsupported("tracing programs", unix.EPERM)))
+	require.False(t, cannotRefuse(nil))
 }
 
 const modePolicy = `
