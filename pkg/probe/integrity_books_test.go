@@ -32,7 +32,7 @@ func (w *whole) quiet() {
 }
 
 func (w *whole) consumed() [2]uint64 {
-	return [2]uint64{w.p.rings.events.consumed.Load(), w.p.rings.alerts.consumed.Load()}
+	return [2]uint64{w.p.rings.events.readUpTo(), w.p.rings.alerts.readUpTo()}
 }
 
 func (w *whole) open() *books { return &books{whole: w, before: w.p.Stats(), consumed: w.consumed()} }

@@ -5,16 +5,13 @@
 package probe
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
 	"github.com/elastic/cloud-defend/pkg/event"
@@ -28,6 +25,8 @@ const (
 	tentativeMax = 4096
 	// sweepEvery is how often expire looks at all of them.
 	sweepEvery = 100 * time.Millisecond
+	// retryWait is how long a reader that failed, for want of memory, leaves its ring alone.
+	retryWait = 100 * time.Millisecond
 	// outSize is the number of decoded events between the readers and whoever receives.
 	outSize = 4096
 )
@@ -48,8 +47,7 @@ type rings struct {
 
 // ring is one ring and what its reader holds back.
 type ring struct {
-	*ringbuf.Reader
-	consumed atomic.Uint64 // bytes passed on, in the ring's own count
+	*reader
 	// tentative creations, by thread and time, until their fate arrives
 	tentative map[settleKey]held
 	swept     time.Time // when expire looked last
@@ -77,16 +75,11 @@ func openRings(coll *ebpf.Collection, tests *canaries) (*rings, error) {
 		name string
 		to   **ring
 	}{{bpfMapAlerts, &rs.alerts}, {bpfMapEvents, &rs.events}} {
-		reader, err := ringbuf.NewReader(coll.Maps[r.name])
+		reader, err := openReader(coll.Maps[r.name])
 		if err != nil {
 			return nil, fmt.Errorf("open ring %s: %w", r.name, err)
 		}
-		*r.to = &ring{Reader: reader, tentative: map[settleKey]held{}}
-		position, err := readUpTo(coll.Maps[r.name])
-		if err != nil {
-			return nil, fmt.Errorf("open ring %s: %w", r.name, err)
-		}
-		(*r.to).consumed.Store(position)
+		*r.to = &ring{reader: reader, tentative: map[settleKey]held{}}
 	}
 	return rs, nil
 }
@@ -100,16 +93,6 @@ func (rs *rings) start() {
 		rs.readers.Wait()
 		close(rs.out)
 	}()
-}
-
-// readUpTo is how far a ring was read. It is in the ring's first page, so that a
-// process goes on where another ended.
-func readUpTo(m *ebpf.Map) (uint64, error) {
-	page, err := unix.Mmap(m.FD(), 0, os.Getpagesize(), unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return 0, err
-	}
-	return binary.NativeEndian.Uint64(page), unix.Munmap(page)
 }
 
 // bootTime is the wall-clock time at which the boot clock was zero.
@@ -129,7 +112,7 @@ const alertWait = 2 * time.Second
 // that position into the alert.
 func (rs *rings) awaitEvents(position uint64) {
 	begin := time.Now()
-	for rs.events.consumed.Load() < position {
+	for rs.events.readUpTo() < position {
 		select {
 		case <-rs.closing:
 			return
@@ -146,27 +129,25 @@ func (rs *rings) awaitEvents(position uint64) {
 // ahead of each event.
 func (rs *rings) read(r *ring, before func(position uint64)) {
 	defer rs.readers.Done()
-	var rec ringbuf.Record
 	for {
-		r.SetDeadline(time.Now().Add(time.Second))
 		inForce := rs.inForce.Load()
-		err := r.ReadInto(&rec)
+		raw, err := r.next(time.Second)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded): // and the ring is empty
-			r.fence.read(inForce, r.consumed.Load(), r.consumed.Load())
-		case errors.Is(err, ringbuf.ErrClosed):
+		case errors.Is(err, errClosed):
 			return
-		case err != nil:
-			rs.malformed.Add(1)
-		default:
-			if ev, position := rs.take(r, rec.RawSample); ev != nil {
+		case err == nil:
+			if ev, position := rs.take(r, raw); ev != nil {
 				before(position)
 				rs.pass(ev)
 			}
-			// records are 8-byte aligned behind an 8-byte header
-			position := r.consumed.Add(uint64(len(rec.RawSample)+7)&^7 + 8)
-			r.fence.read(inForce, position, position+uint64(rec.Remaining))
+			r.taken()
+		case errors.Is(err, errTorn):
+			rs.malformed.Add(1)
+			r.taken()
+		case !errors.Is(err, errEmpty): // nothing is lost, unless the ring overflows, and then it is counted
+			time.Sleep(retryWait)
 		}
+		r.fence.read(inForce, r.readUpTo(), r.writtenUpTo())
 		for _, ev := range r.expire(time.Now()) {
 			rs.unsettled.Add(1)
 			rs.pass(ev)
@@ -267,7 +248,7 @@ func (r *ring) expire(now time.Time) []*event.Event {
 // drain waits until both rings and the channel were empty.
 func (rs *rings) drain(d time.Duration) {
 	for deadline := time.Now().Add(d); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if rs.alerts.AvailableBytes() == 0 && rs.events.AvailableBytes() == 0 && len(rs.out) == 0 {
+		if rs.alerts.drained() && rs.events.drained() && len(rs.out) == 0 {
 			return
 		}
 	}
@@ -277,8 +258,13 @@ func (rs *rings) close() {
 	close(rs.closing)
 	for _, r := range []*ring{rs.alerts, rs.events} {
 		if r != nil {
-			_ = r.Close() // wakes the reader; there is nothing to flush
+			r.interrupt()
 		}
 	}
 	rs.readers.Wait()
+	for _, r := range []*ring{rs.alerts, rs.events} {
+		if r != nil {
+			r.unmap()
+		}
+	}
 }

@@ -7,11 +7,9 @@ package probe
 import (
 	"fmt"
 	"path/filepath"
-	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 )
 
 // Counts are totals of the kernel's that survive with the programs.
@@ -79,17 +77,16 @@ func unreadIn(path string) (n uint64) {
 		return 0
 	}
 	defer m.Close()
-	r, err := ringbuf.NewReader(m)
+	r, err := openReader(m)
 	if err != nil {
 		return 0
 	}
-	defer r.Close()
-	r.SetDeadline(time.Now())
-	var rec ringbuf.Record
+	defer r.unmap()
 	for {
-		if err := r.ReadInto(&rec); err != nil {
+		if _, err := r.peek(); err != nil {
 			return n
 		}
+		r.taken()
 		n++
 	}
 }
