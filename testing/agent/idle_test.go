@@ -16,8 +16,7 @@ import (
 	"github.com/elastic/cloud-defend/testing/kerneltest"
 )
 
-// What an idle component may take. The rings are the kernel's memory, which is mapped twice over and so counts twice;
-// it is told apart.
+// What an idle component may take.
 const (
 	idleMemory = 60e6
 	// idleShare is of a processor, and finds a loop, no more. A guest takes for its own what the host gives to others:
@@ -28,8 +27,8 @@ const (
 
 // usage is what the kernel says of the component's process: reading the component's own figures would cost it time.
 type usage struct {
-	cpu        time.Duration
-	own, rings int64 // resident bytes
+	cpu    time.Duration
+	memory int64 // resident bytes, what is mapped of the rings included
 }
 
 // tickHz is USER_HZ, the unit of times in /proc, which is 100 on all common architectures.
@@ -42,16 +41,9 @@ func (c *component) usage() usage {
 	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	ticks := c.number(fields[14-3]) + c.number(fields[15-3]) // utime and stime
 	u := usage{cpu: time.Duration(ticks) * time.Second / tickHz}
-	of := &u.own
-	for line := range strings.Lines(c.proc("smaps")) {
-		switch words := strings.Fields(line); {
-		case strings.Contains(words[0], "-"): // an address: a mapping begins
-			of = &u.own
-			if strings.HasSuffix(line, "anon_inode:bpf-map\n") {
-				of = &u.rings
-			}
-		case words[0] == "Rss:":
-			*of += c.number(words[1]) << 10
+	for line := range strings.Lines(c.proc("smaps_rollup")) {
+		if words := strings.Fields(line); words[0] == "Rss:" {
+			u.memory = c.number(words[1]) << 10
 		}
 	}
 	return u
@@ -86,12 +78,12 @@ func (c *component) requireIdle() {
 	for took := time.Duration(0); took < long; took = time.Since(began) {
 		<-tick.C
 		now := c.usage()
-		if most = (usage{now.cpu, max(most.own, now.own), max(most.rings, now.rings)}); most.own >= idleMemory {
+		if most = (usage{now.cpu, max(most.memory, now.memory)}); most.memory >= idleMemory {
 			require.Less(c, time.Now(), give, "memory is not given back: %+v\n%s", now, c.proc("smaps_rollup"))
 			began, before, most = time.Now(), now, now
 		}
 	}
 	share := (most.cpu - before.cpu).Seconds() / time.Since(began).Seconds()
-	c.Logf("idle: %.2f %% of a processor, %.1f MB of memory, and %.1f MB of rings", 100*share, float64(most.own)/1e6, float64(most.rings)/1e6)
+	c.Logf("idle: %.2f %% of a processor, %.1f MB of memory", 100*share, float64(most.memory)/1e6)
 	require.Less(c, share, idleShare)
 }
