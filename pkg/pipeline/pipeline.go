@@ -34,6 +34,9 @@ const (
 	settleMax = 16384
 	// alivePeriod is how often the kernel's deadline is put off.
 	alivePeriod = 5 * time.Second
+	// tickPeriod is how often what waits for time to pass is looked at; each
+	// look wakes a processor that has nothing else to do.
+	tickPeriod = 250 * time.Millisecond
 	// batchMax is how many events are written at once at the most.
 	batchMax = 256
 	// seedTime bounds how long the start waits for the container runtime.
@@ -195,7 +198,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	followers.Go(func() { p.follow(following) })
 	followers.Go(func() { p.followPlace(following) })
 	followers.Go(func() { p.keepAlive(following) })
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(tickPeriod)
 	defer tick.Stop()
 	events := p.probe.Events()
 	for {
