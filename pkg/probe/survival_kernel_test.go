@@ -137,6 +137,9 @@ func TestKernelNothingPassesWhileKilled(t *testing.T) {
 				if c.pinned && !assert.Zero(t, in.passed.Load(), "in cycle %d, after %s", cycle, time.Since(begin)) {
 					break
 				}
+				if cycle%50 == 49 {
+					t.Logf("%d kills, %d attempts, after %s", cycle+1, in.attempts.Load(), time.Since(begin))
+				}
 			}
 			e.kill()
 			in.end()
