@@ -15,7 +15,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -81,17 +80,14 @@ type chain struct {
 	docs    []ecs.Doc
 	batch   []queue.Doc
 	bytes   int // of all documents
-	ballast []byte
 }
 
-// ballast sets the collector as cmd/cloud-defend does. Made once: a second one
-// would be cleared, and be memory.
-var ballast = sync.OnceValue(func() []byte {
-	debug.SetGCPercent(50)
-	return make([]byte, 64<<20)
-})
+// ballast is what cmd/cloud-defend has. As there it is made first of all: where
+// memory had been used before, it would be cleared, and be memory.
+var ballast = make([]byte, 64<<20)
 
 func newChain() *chain {
+	debug.SetGCPercent(50) // as there, too
 	boot := time.Unix(1_800_000_000, 0)
 	id := process.Identity{BootID: "58842e5e-4780-43fa-be88-e935d902266f", PIDNamespace: 0xEFFFFFFC, BootTime: boot}
 	return &chain{
@@ -100,9 +96,8 @@ func newChain() *chain {
 		builder: ecs.NewBuilder(ecs.Static{Agent: ecs.Agent{ID: "a", Name: "node-1", Version: "9.1.0"}, Host: host.Facts{
 			BootID: id.BootID, PIDNamespace: id.PIDNamespace, Hostname: "node-1", Architecture: "x86_64", IPs: []string{"192.0.2.7"},
 		}}),
-		inside:  container.Container{ID: strings.Repeat("0f", 32), Name: "web", CgroupID: 4711, Runtime: "containerd", Complete: true},
-		match:   ecs.Match{Selectors: []string{"all"}, Log: true, PolicyID: "p", PolicyRevision: 3},
-		ballast: ballast(),
+		inside: container.Container{ID: strings.Repeat("0f", 32), Name: "web", CgroupID: 4711, Runtime: "containerd", Complete: true},
+		match:  ecs.Match{Selectors: []string{"all"}, Log: true, PolicyID: "p", PolicyRevision: 3},
 	}
 }
 
@@ -282,5 +277,6 @@ func resident(b *testing.B) float64 {
 	b.Helper()
 	runtime.GC()
 	u := usage(b)
+	runtime.KeepAlive(ballast)
 	return float64(u.Maxrss) * 1024
 }
