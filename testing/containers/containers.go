@@ -52,7 +52,7 @@ func Furnish(ctx context.Context, cache *debian.Cache, disk string) (map[string]
 	if err != nil {
 		return nil, err
 	}
-	busybox, err := unpack(ctx, cache, tools, "busybox")
+	busybox, err := unpack(ctx, cache, tools, "busybox-amd64")
 	if err != nil {
 		return nil, err
 	}

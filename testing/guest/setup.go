@@ -55,7 +55,7 @@ func setUp() (*os.File, error) {
 			return nil, fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
-	return openPort("/dev/ttyS1")
+	return openPort(job.Ports[runtime.GOARCH])
 }
 
 // leaveRootfs puts a bind mount of the initramfs in place of the initramfs itself: pivot_root(2) refuses to work

@@ -10,6 +10,7 @@ package kerneltest
 
 import (
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -96,7 +97,9 @@ func thisMachine() (machine, error) {
 		release: unix.ByteSliceToString(name.Release[:]),
 	}
 	for _, k := range kernels {
-		m.pinned = append(m.pinned, k.Name)
+		if k.Packages[0].Arch == runtime.GOARCH {
+			m.pinned = append(m.pinned, k.Name)
+		}
 	}
 	// Both are missing where securityfs or proc are; then no need is met.
 	modules, _ := os.ReadFile("/sys/kernel/security/lsm")

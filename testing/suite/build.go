@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -109,16 +110,39 @@ func anyMatches(dir string, files []string) (bool, error) {
 	return false, nil
 }
 
-func build(ctx context.Context, p Package) error {
-	_, err := goOutput(ctx, p.Dir, "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", p.Binary, ".")
+func build(ctx context.Context, p Package) error { return buildFor(ctx, runtime.GOARCH, p) }
+
+func buildFor(ctx context.Context, arch string, p Package) error {
+	_, err := goOutputFor(ctx, arch, p.Dir, "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", p.Binary, ".")
 	return err
 }
 
+// foreign builds the test programs once more, for machines of another architecture, into the folder to. What runs
+// containers stays out: the container runtime that machines are furnished with is the host's.
+func foreign(ctx context.Context, arch, to string, packages []Package) ([]Package, error) {
+	var built []Package
+	for _, p := range packages {
+		if p.Containers {
+			continue
+		}
+		p.Binary = filepath.Join(to, filepath.Base(p.Binary)+"."+arch)
+		if err := buildFor(ctx, arch, p); err != nil {
+			return nil, err
+		}
+		built = append(built, p)
+	}
+	return built, nil
+}
+
 func goOutput(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	return goOutputFor(ctx, runtime.GOARCH, dir, args...)
+}
+
+func goOutputFor(ctx context.Context, arch, dir string, args ...string) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir, cmd.Stderr = dir, &stderr
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("go %s %s: %w\n%s", args[0], args[len(args)-1], err, stderr.Bytes())

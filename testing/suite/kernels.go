@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	testbed "github.com/elastic/cloud-defend/testing"
@@ -81,7 +82,8 @@ func runKernels(ctx context.Context, root, names, pattern string, out io.Writer,
 	}
 	var machines []part
 	for _, name := range kernels {
-		guest.Kernel, err = bed.Kernel(ctx, name)
+		g, chosen := guest, packages
+		g.Kernel, err = bed.Kernel(ctx, name)
 		if errors.Is(err, debian.ErrWithdrawn) {
 			fmt.Fprintf(out, "NOT RUN: Linux %s: %v\n", name, err)
 			continue
@@ -89,7 +91,13 @@ func runKernels(ctx context.Context, root, names, pattern string, out io.Writer,
 		if err != nil {
 			return Tally{}, err
 		}
-		machines = append(machines, modes(bed, guest, name, packages)...)
+		if g.Kernel.Arch != runtime.GOARCH {
+			if chosen, err = foreign(ctx, g.Kernel.Arch, to, packages); err != nil {
+				return Tally{}, err
+			}
+			g = vm.Guest{Kernel: g.Kernel}
+		}
+		machines = append(machines, modes(bed, g, name, chosen)...)
 	}
 	total, err := runParts(ctx, append(machines, more...), out)
 	if err != nil {

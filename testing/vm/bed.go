@@ -15,18 +15,23 @@ import (
 	"github.com/elastic/cloud-defend/testing/debian"
 )
 
-// Needs are the programs of the host that machines are made with.
+// Needs are the programs of the host that machines of its own kind are made with.
 var Needs = []debian.Need{
-	{Program: "qemu-system-x86_64", Package: "qemu-system-x86", Why: "emulates the test machines"},
+	{Program: architectures["amd64"].program, Package: "qemu-system-x86", Why: "emulates the test machines"},
 	{Program: "mke2fs", Package: "e2fsprogs", Why: "makes their disks"},
 	{Program: "xz", Package: "xz-utils", Why: "unpacks kernel modules"},
+}
+
+// foreign are those that machines of another architecture need besides.
+var foreign = map[string]debian.Need{
+	"arm64": {Program: architectures["arm64"].program, Package: "qemu-system-arm", Why: "emulates the test machines with arm64 processors"},
 }
 
 // Bed is a host on which machines can run.
 type Bed struct {
 	// Cache is where kernels come from; whoever furnishes guests with more packages can take them from it too.
-	Cache   *debian.Cache
-	busybox string
+	Cache *debian.Cache
+	log   io.Writer
 }
 
 // Open installs what the host lacks, which log is told first, and opens the cache.
@@ -38,19 +43,7 @@ func Open(ctx context.Context, log io.Writer) (*Bed, error) {
 	if err != nil {
 		return nil, err
 	}
-	tools, err := testbed.Tools()
-	if err != nil {
-		return nil, err
-	}
-	set, err := debian.Find(tools, "busybox")
-	if err != nil {
-		return nil, err
-	}
-	dir, err := cache.Unpack(ctx, set)
-	if err != nil {
-		return nil, err
-	}
-	return &Bed{Cache: cache, busybox: filepath.Join(dir, "bin/busybox")}, nil
+	return &Bed{Cache: cache, log: log}, nil
 }
 
 // Kernel fetches and unpacks the kernel of that name in testing/kernels.txt, unless the cache has it. The error is
@@ -64,11 +57,17 @@ func (b *Bed) Kernel(ctx context.Context, name string) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
+	arch := set.Packages[0].Arch
+	if need, is := foreign[arch]; is {
+		if err := debian.Install(ctx, b.log, need); err != nil {
+			return nil, err
+		}
+	}
 	dir, err := b.Cache.Unpack(ctx, set)
 	if err != nil {
 		return nil, err
 	}
-	k, err := openKernel(name, dir)
+	k, err := openKernel(name, arch, dir)
 	if err != nil {
 		return nil, fmt.Errorf("open kernel %s: %w", name, err)
 	}
@@ -77,8 +76,25 @@ func (b *Bed) Kernel(ctx context.Context, name string) (*Kernel, error) {
 
 // Run runs a machine furnished with busybox; see the function Run.
 func (b *Bed) Run(ctx context.Context, g Guest) (Result, error) {
-	files := map[string]string{"/bin/busybox": b.busybox}
+	busybox, err := b.busybox(ctx, g.Kernel.Arch)
+	if err != nil {
+		return Result{}, err
+	}
+	files := map[string]string{"/bin/busybox": busybox}
 	maps.Copy(files, g.Files)
 	g.Files = files
 	return Run(ctx, g)
+}
+
+func (b *Bed) busybox(ctx context.Context, arch string) (string, error) {
+	tools, err := testbed.Tools()
+	if err != nil {
+		return "", err
+	}
+	set, err := debian.Find(tools, "busybox-"+arch)
+	if err != nil {
+		return "", err
+	}
+	dir, err := b.Cache.Unpack(ctx, set)
+	return filepath.Join(dir, "bin/busybox"), err
 }

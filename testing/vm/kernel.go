@@ -17,6 +17,8 @@ type Kernel struct {
 	Name string
 	// Release is what uname -r says, such as "6.1.0-56-cloud-amd64".
 	Release string
+	// Arch is its architecture as Debian and Go call it: amd64 or arm64.
+	Arch string
 
 	image   string // the compressed kernel
 	modules string // the folder lib/modules/<Release>
@@ -24,7 +26,7 @@ type Kernel struct {
 
 // openKernel finds the one kernel that is unpacked in dir. Debian has the image in /boot, and from 6.19 on beside the
 // modules in /usr.
-func openKernel(name, dir string) (*Kernel, error) {
+func openKernel(name, arch, dir string) (*Kernel, error) {
 	image, err := single(dir, "boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")
 	if err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func openKernel(name, dir string) (*Kernel, error) {
 	if _, err := os.Stat(filepath.Join(modules, "kernel")); err != nil {
 		return nil, err
 	}
-	return &Kernel{Name: name, Release: filepath.Base(modules), image: image, modules: modules}, nil
+	return &Kernel{Name: name, Arch: arch, Release: filepath.Base(modules), image: image, modules: modules}, nil
 }
 
 // single returns the only file below dir that matches one of the patterns.

@@ -34,14 +34,14 @@ func TestOpenKernel(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k, err := openKernel("6.1", makeTree(t, files))
+			k, err := openKernel("6.1", "amd64", makeTree(t, files))
 			require.NoError(t, err)
 			require.Equal(t, "6.1.0-9", k.Release)
 			require.FileExists(t, k.image)
 			require.DirExists(t, k.modules)
 		})
 	}
-	_, err := openKernel("6.1", makeTree(t, map[string]string{"boot/vmlinuz-1": "", "boot/vmlinuz-2": ""}))
+	_, err := openKernel("6.1", "amd64", makeTree(t, map[string]string{"boot/vmlinuz-1": "", "boot/vmlinuz-2": ""}))
 	require.ErrorContains(t, err, "found 2")
 }
 

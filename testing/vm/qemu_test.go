@@ -77,12 +77,12 @@ func TestSessionEndsEarly(t *testing.T) {
 }
 
 func TestQemuArgs(t *testing.T) {
-	g := withDefaults(Guest{Kernel: &Kernel{image: "/a b/vmlinuz"}, Cmdline: "lsm=bpf", Disk: "x"})
+	g := withDefaults(Guest{Kernel: &Kernel{Arch: "amd64", image: "/a b/vmlinuz"}, Cmdline: "lsm=bpf", Disk: "x"})
 	args := qemuArgs(g, "/tmp/a b,c")
 	require.Contains(t, args, "/a b/vmlinuz")
 	require.Contains(t, args, "/tmp/a b,c/initramfs")
 	require.Contains(t, args, "if=virtio,format=raw,cache=unsafe,file=/tmp/a b,,c/disk")
-	require.Contains(t, args, cmdline+" lsm=bpf")
+	require.Contains(t, args, "console=ttyS0 "+cmdline+" lsm=bpf")
 	require.Contains(t, args, "1024")
 
 	g.Disk = ""
@@ -101,7 +101,7 @@ func TestTail(t *testing.T) {
 
 // Counting instructions needs an emulation in one thread.
 func TestQEMUArgs(t *testing.T) {
-	g := Guest{Kernel: &Kernel{image: "/k"}, MemoryMB: 1, CPUs: 1}
+	g := Guest{Kernel: &Kernel{Arch: "amd64", image: "/k"}, MemoryMB: 1, CPUs: 1}
 	require.Contains(t, strings.Join(qemuArgs(g, "/d"), " "), "-accel tcg,thread=multi")
 	g.CountInstructions = true
 	counting := strings.Join(qemuArgs(g, "/d"), " ")

@@ -131,7 +131,7 @@ func withDefaults(g Guest) Guest {
 // makeFiles writes the initramfs and, if there is to be one, the disk into dir.
 func makeFiles(ctx context.Context, g Guest, dir string) error {
 	a := newArchive()
-	init, err := buildInit(ctx, dir)
+	init, err := buildInit(ctx, g.Kernel.Arch, dir)
 	if err != nil {
 		return err
 	}
@@ -193,10 +193,10 @@ func writeInitramfs(a *archive, j job.Job, to string) error {
 }
 
 // buildInit compiles the guest's first process; the Go build cache makes all times but the first cheap.
-func buildInit(ctx context.Context, dir string) (string, error) {
+func buildInit(ctx context.Context, arch, dir string) (string, error) {
 	path := filepath.Join(dir, "init")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/elastic/cloud-defend/testing/guest")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build testing/guest: %w\n%s", err, out)
 	}

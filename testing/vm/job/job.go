@@ -19,6 +19,10 @@ const Path = "/job.json"
 // DataDir is where the guest mounts its disk, if it has one.
 const DataDir = "/data"
 
+// Ports are the guest's names for the second serial port, by architecture. A machine with arm64 has the first one from
+// another driver, which counts for itself.
+var Ports = map[string]string{"amd64": "/dev/ttyS1", "arm64": "/dev/ttyS0"}
+
 // Job is everything a guest does between power on and power off.
 type Job struct {
 	// Modules are paths of kernel modules, uncompressed, in the order of loading.
