@@ -111,14 +111,14 @@ func Instructions(ctx context.Context) error {
 	return instructions.Compare(ctx, ".", os.Stdout)
 }
 
-// Bypasses tries every way round a policy on the kernels of testing/kernels.txt, in both modes; with UPDATE=1 it puts
-// what they come to into docs/bypasses.md.
-func Bypasses(ctx context.Context) error {
-	table, err := suite.Bypasses(ctx, ".", os.Stdout)
+// Tables tries every call that a policy can be about, and every way round a policy, on the kernels of testing/kernels.txt
+// in both modes; with UPDATE=1 it puts what they come to into docs.
+func Tables(ctx context.Context) error {
+	tables, err := suite.MakeTables(ctx, ".", os.Stdout)
 	if err != nil || os.Getenv("UPDATE") == "" {
 		return err
 	}
-	return suite.PublishBypasses(".", table)
+	return tables.Publish(".")
 }
 
 // Generate makes the BPF objects and all other generated files, with the pinned compiler and the pinned schema.

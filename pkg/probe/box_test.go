@@ -167,6 +167,13 @@ func serveBox() {
 				continue
 			}
 			fmt.Fprintln(os.Stderr, err)
+		} else if err == nil && args[0] == "semantics" {
+			text, err := performSemantics(args[1:])
+			if err != nil {
+				text = err.Error()
+			}
+			fmt.Println(text)
+			continue
 		} else if err == nil {
 			err = perform(args)
 		}

@@ -55,7 +55,7 @@ func try(t *testing.T, p *Probe, in, out *box, technique bypass.Technique) bypas
 	require.Empty(t, without.Errno+without.Fault, "without a policy: %+v", without)
 	require.NotEmpty(t, without.Effect, "without a policy")
 	with := in.bypass(technique)
-	evs := reported(t, p, in)
+	evs := reported(t, p, in, bypass.Marker)
 	verdict, err := with.Judge(named(evs, with.Guard))
 	require.NoError(t, err, "%+v", with)
 	t.Logf("%s: %s %s, reported %q", technique.Name, with.Errno, with.Effect, summaries(evs))
@@ -69,10 +69,10 @@ func (b *box) bypass(technique bypass.Technique) (a bypass.Attempt) {
 }
 
 // reported returns the alerts about the box's container up to its marker, which it sets.
-func reported(t *testing.T, p *Probe, b *box) (evs []*event.Event) {
+func reported(t *testing.T, p *Probe, b *box, marker string) (evs []*event.Event) {
 	t.Helper()
-	require.Empty(t, b.do("create", bypass.Marker))
-	defer b.do("unlink", bypass.Marker)
+	require.Empty(t, b.do("create", marker))
+	defer b.do("unlink", marker)
 	timeout := time.After(20 * time.Second)
 	for {
 		select {
@@ -80,7 +80,7 @@ func reported(t *testing.T, p *Probe, b *box) (evs []*event.Event) {
 			if ev.Scope.CgroupID != b.cgroup || ev.Decision.Alert == 0 {
 				continue
 			}
-			if ev.Path.Name == bypass.Marker {
+			if ev.Path.Name == marker {
 				return evs
 			}
 			evs = append(evs, ev)

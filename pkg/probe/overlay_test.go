@@ -110,20 +110,6 @@ func TestKernelOverlayRefused(t *testing.T) {
 	})
 }
 
-// An exchange puts a foreign file in the place of the guarded one, whichever
-// of the two is named first.
-func TestKernelExchangeIsModification(t *testing.T) {
-	kerneltest.Require(t)
-	p := openProbe(t)
-	b := newBox(t, "exchange")
-	require.Empty(t, b.do("fill", "/etc/passwd"))
-	require.Empty(t, b.do("fill", "/tmp/evil"))
-	_, err := p.Swap(compile(t, boxPolicy("alert, block", "createExecutable, modifyExecutable, createFile, modifyFile")), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
-	require.NoError(t, err)
-	require.Equal(t, "EPERM", b.do("exchange", "/tmp/evil", "/etc/passwd"))
-	require.Equal(t, "EPERM", b.do("exchange", "/etc/passwd", "/tmp/evil"))
-}
-
 // Files without a path are no policy's: a pipe behind /dev/stdout, a memfd.
 func TestKernelPathlessFiles(t *testing.T) {
 	kerneltest.Require(t)

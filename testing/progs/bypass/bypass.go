@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/elastic/cloud-defend/testing/progs/view"
 )
 
 // Policy guards what the techniques are after. In a container that it is about, each of them is to be refused.
@@ -134,7 +136,7 @@ func (p *place) make(t Technique) error {
 // Try tries a technique in a thread of its own, which may spoil its root and its namespaces.
 func (s *Stage) Try(t Technique) Attempt {
 	p := s.places[t.Name]
-	before, err := look(p.guard)
+	before, err := view.Look(p.guard)
 	if err != nil {
 		return Attempt{Fault: err.Error()}
 	}
@@ -146,12 +148,12 @@ func (s *Stage) Try(t Technique) Attempt {
 		}
 		a.Errno = unix.ErrnoName(errno)
 	}
-	after, err := look(p.guard)
+	after, err := view.Look(p.guard)
 	if err != nil {
 		return Attempt{Fault: err.Error()}
 	}
 	a.Effect = p.effect
-	if change := before.compare(after); change != "" {
+	if change := before.Compare(after); change != "" {
 		a.Effect = change
 	}
 	return a

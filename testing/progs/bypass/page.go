@@ -5,68 +5,38 @@
 package bypass
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/elastic/cloud-defend/testing/matrix"
 )
 
 // Page is where the table is published, below the repository's root.
 const Page = "docs/bypasses.md"
 
-const (
-	begin = "<!-- verdicts: UPDATE=1 go tool mage bypasses -->\n"
-	end   = "<!-- end of verdicts -->\n"
-)
-
-var errNoMarks = errors.New("the marks around the verdicts are gone")
-
 // Publish puts the table into the page's text.
-func (t Table) Publish(page string) (string, error) {
-	before, rest, begins := strings.Cut(page, begin)
-	_, after, ends := strings.Cut(rest, end)
-	if !begins || !ends {
-		return "", errNoMarks
-	}
-	return before + begin + t.markdown() + end + after, nil
-}
+func Publish(t Table, page string) (string, error) { return matrix.Insert(page, said, markdown(t)) }
 
-func (t Table) markdown() string {
+func markdown(t Table) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d techniques, on %s.\n\n", len(Techniques()), t.kernels())
+	fmt.Fprintf(&text, "%d techniques, on %s.\n\n", len(Techniques()), t.Kernels())
 	text.WriteString("| technique | counts as | verdict |\n|---|---|---|\n")
 	for _, technique := range Techniques() {
 		as := technique.As
 		if as != "none" {
 			as = "`" + as + "`"
 		}
-		fmt.Fprintf(&text, "| %s | %s | %s |\n", technique.Name, as, t.verdict(technique))
+		fmt.Fprintf(&text, "| %s | %s | %s |\n", technique.Name, as, verdict(t, technique))
 	}
 	return text.String()
 }
 
-// kernels lists the columns, a kernel's modes together.
-func (t Table) kernels() string {
-	var names []string
-	modes := map[string][]string{}
-	for _, c := range t.columns() {
-		if modes[c.kernel()] == nil {
-			names = append(names, c.kernel())
-		}
-		modes[c.kernel()] = append(modes[c.kernel()], c.mode())
-	}
-	for i, name := range names {
-		names[i] = name + " (" + strings.Join(modes[name], ", ") + ")"
-	}
-	return "Linux " + strings.Join(names, ", ")
-}
-
 // verdict is a technique's, with the kernels where they are not of one mind, and the reason where it is open.
-func (t Table) verdict(technique Technique) string {
+func verdict(t Table, technique Technique) string {
 	var parts []string
 	open := false
 	for _, v := range []Verdict{Closed, Detected, Open, Absent} {
-		where, everywhere := t.where(technique.Name, v)
+		where, everywhere := t.Where(technique.Name, v)
 		if where == "" {
 			continue
 		}
@@ -88,26 +58,4 @@ func (t Table) verdict(technique Technique) string {
 		text += ": " + technique.Why
 	}
 	return text
-}
-
-// where lists the kernels of a verdict, with the mode if it is not both.
-func (t Table) where(name string, v Verdict) (list string, everywhere bool) {
-	var places []string
-	everywhere = true
-	for _, c := range t.columns() {
-		if t[c][name] != v {
-			everywhere = false
-			continue
-		}
-		place := c.kernel() + " (" + c.mode() + ")"
-		other := Column(c.kernel() + "/lsm")
-		if c == other {
-			other = Column(c.kernel() + "/fmod_ret")
-		}
-		if t[other] == nil || t[other][name] == v {
-			place = c.kernel()
-		}
-		places = append(places, place)
-	}
-	return strings.Join(slices.Compact(places), ", "), everywhere
 }

@@ -7,9 +7,9 @@ package bypass
 import (
 	_ "embed"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
+
+	"github.com/elastic/cloud-defend/testing/matrix"
 )
 
 // Verdict is how a policy fared against a technique.
@@ -55,22 +55,8 @@ func (a Attempt) Missing() bool {
 	return a.Fault == "" && a.Effect == "" && slices.Contains([]string{"ENOSYS", "EINVAL", "EOPNOTSUPP"}, a.Errno)
 }
 
-// Column is a kernel of testing/kernels.txt and a mode, as in "6.1/lsm".
-type Column string
-
-func (c Column) kernel() string { kernel, _, _ := strings.Cut(string(c), "/"); return kernel }
-
-func (c Column) mode() string { _, mode, _ := strings.Cut(string(c), "/"); return mode }
-
-// release is the kernel's number, to be compared.
-func (c Column) release() (n int) {
-	var major, minor int
-	_, _ = fmt.Sscanf(c.kernel(), "%d.%d", &major, &minor) // else it is the oldest
-	return major*1000 + minor
-}
-
-// Table holds verdicts by column and by the technique's name.
-type Table map[Column]map[string]Verdict
+// Table holds verdicts by technique.
+type Table = matrix.Table[Verdict]
 
 // File is where the verdicts are kept, below the repository's root.
 const File = "testing/progs/bypass/verdicts.txt"
@@ -81,32 +67,17 @@ var verdicts string
 // Kept is the table that is published.
 func Kept() (Table, error) { return Parse(verdicts) }
 
-// Parse reads what String wrote.
+// Parse reads what Text wrote.
 func Parse(text string) (Table, error) {
-	t := Table{}
-	var columns []Column
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
-			continue
-		}
-		row := strings.Fields(line)
-		if columns == nil {
-			for _, c := range row[:len(row)-1] {
-				columns = append(columns, Column(c))
-				t[Column(c)] = map[string]Verdict{}
-			}
-			continue
-		}
-		if len(row) <= len(columns) {
-			return nil, fmt.Errorf("verdicts: %d fields, want %d and a name: %q", len(row), len(columns), line)
-		}
-		name := strings.Join(row[len(columns):], " ")
-		for i, c := range columns {
-			v := Verdict(row[i])
+	t, err := matrix.Parse[Verdict](text)
+	if err != nil {
+		return nil, fmt.Errorf("verdicts: %w", err)
+	}
+	for _, said := range t {
+		for name, v := range said {
 			if _, known := rank[v]; !known {
 				return nil, fmt.Errorf("verdicts: %q of %q is none", v, name)
 			}
-			t[c][name] = v
 		}
 	}
 	return t, nil
@@ -114,64 +85,34 @@ func Parse(text string) (Table, error) {
 
 const head = `# What each way round a policy comes to, by kernel and mode. Written, with docs/bypasses.md, by
 #
-#	UPDATE=1 go tool mage bypasses
+#	UPDATE=1 go tool mage tables
 #
 # The kernel tests fail where one is worse than here.
 
 `
 
-func (t Table) String() string {
-	var text strings.Builder
-	text.WriteString(head)
-	columns := t.columns()
-	for _, c := range columns {
-		fmt.Fprintf(&text, "%-15s", c)
-	}
-	text.WriteString("technique\n")
+// Text is the table as it is kept.
+func Text(t Table) string {
+	var names []string
 	for _, technique := range Techniques() {
-		for _, c := range columns {
-			fmt.Fprintf(&text, "%-15s", t[c][technique.Name])
-		}
-		text.WriteString(technique.Name + "\n")
+		names = append(names, technique.Name)
 	}
-	return text.String()
+	return t.Text(head, "technique", names)
 }
 
-func (t Table) columns() []Column {
-	return slices.SortedFunc(maps.Keys(t), func(a, b Column) int {
-		if d := a.release() - b.release(); d != 0 {
-			return d
-		}
-		return -strings.Compare(a.mode(), b.mode())
-	})
-}
+// said names the table in a test's output, and on the page.
+const said = "verdicts"
 
-// Of returns the verdicts that hold for a kernel's release, as uname has it, in a mode: those of the newest kernel of the
-// table that is not newer, in the other mode if this one was not tried on it.
-func (t Table) Of(release, mode string) map[string]Verdict {
-	var found Column
-	for _, c := range t.columns() {
-		if c.release() <= Column(release).release() && (c.mode() == mode || c.release() > found.release()) {
-			found = c
+// Say is the line for a verdict in a test's output.
+func Say(v Verdict, t Technique) string { return matrix.Say(said, v, t.Name) }
+
+// Heard finds the verdicts in a test's output. Every technique must have come to one.
+func Heard(output string) (map[string]Verdict, error) {
+	heard := matrix.Heard[Verdict](said, output)
+	for _, technique := range Techniques() {
+		if heard[technique.Name] == "" {
+			return nil, fmt.Errorf("no verdict on %q", technique.Name)
 		}
 	}
-	return t[found]
-}
-
-// said is how a test's output tells a verdict to who makes the table of it.
-const said = "verdict: "
-
-// Say is the line for a verdict.
-func Say(v Verdict, t Technique) string { return said + string(v) + " " + t.Name }
-
-// Heard finds the verdicts in a test's output.
-func Heard(output string) map[string]Verdict {
-	heard := map[string]Verdict{}
-	for line := range strings.Lines(output) {
-		_, says, found := strings.Cut(strings.TrimRight(line, "\r\n"), said)
-		if v, name, ok := strings.Cut(says, " "); found && ok {
-			heard[name] = Verdict(v)
-		}
-	}
-	return heard
+	return heard, nil
 }

@@ -2,7 +2,8 @@
 // Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
 // See the LICENSE file in the project root for more information.
 
-package bypass
+// Package view sees what a policy can guard of a folder, to tell whether a call changed anything.
+package view
 
 import (
 	"fmt"
@@ -16,12 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// view is all that can be seen of a folder, by the path of each file.
-type view map[string]string
+// View is all that can be seen of a folder, by the path of each file.
+type View map[string]string
 
-// look sees what a policy can guard: names, contents, modes, owners and rights.
-func look(dir string) (view, error) {
-	seen := view{}
+// Look sees names, contents, modes, owners and rights.
+func Look(dir string) (View, error) {
+	seen := View{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -49,7 +50,7 @@ func describe(path string) (string, error) {
 		}
 		text += fmt.Sprintf(" content %q", content)
 	}
-	for _, name := range []string{acl, capability} {
+	for _, name := range []string{"system.posix_acl_access", "security.capability"} {
 		value := make([]byte, 256)
 		if n, err := unix.Lgetxattr(path, name, value); err == nil {
 			text += fmt.Sprintf(" %s %x", name, value[:n])
@@ -58,8 +59,8 @@ func describe(path string) (string, error) {
 	return text, nil
 }
 
-// compare says what is otherwise afterwards, empty if nothing is. Of a folder itself nothing counts.
-func (v view) compare(after view) string {
+// Compare says what is otherwise afterwards, empty if nothing is. Of a folder itself nothing counts.
+func (v View) Compare(after View) string {
 	for _, path := range slices.Sorted(maps.Keys(v)) {
 		is, there := after[path]
 		if !there {
