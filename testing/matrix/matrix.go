@@ -172,7 +172,7 @@ func Heard[Word ~string](table, output string) map[string]Word {
 	return heard
 }
 
-// ErrNoMarks: a page has no place for a table.
+// ErrNoMarks is the error of a page that has no place for a table.
 var ErrNoMarks = errors.New("the marks around the table are gone")
 
 // Insert puts a table's markdown between its marks on a page.
