@@ -80,15 +80,14 @@ func (n *nodePods) WatchWithContext(ctx context.Context, options metav1.ListOpti
 		cancel(nil)
 		return nil, err
 	}
-	return &watched{watch.Filter(w, n.seen), cancel}, nil
-}
-
-// seen keeps the errors that come in a watch.
-func (n *nodePods) seen(e watch.Event) (watch.Event, bool) {
-	if e.Type == watch.Error {
-		n.source.state.note(watchPods, apierrors.FromObject(e.Object))
+	// Errors that come in a watch are kept, but not that it was stopped while it read.
+	seen := func(e watch.Event) (watch.Event, bool) {
+		if e.Type == watch.Error && watching.Err() == nil {
+			n.source.state.note(watchPods, apierrors.FromObject(e.Object))
+		}
+		return e, true
 	}
-	return e, true
+	return &watched{watch.Filter(w, seen), cancel}, nil
 }
 
 // List and Watch are what reflectors called before there were contexts; the
@@ -109,6 +108,6 @@ type watched struct {
 }
 
 func (w *watched) Stop() {
-	w.Interface.Stop()
 	w.cancel(nil)
+	w.Interface.Stop()
 }
