@@ -91,8 +91,10 @@ func (a *faultyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		question = "watch"
 	}
 	a.mu.Lock()
-	a.asked[question]++
 	fault, object := a.faults[question], a.objects[question]
+	if question != "watch" || fault != nil {
+		a.asked[question]++
+	}
 	a.mu.Unlock()
 	switch {
 	case fault != nil:
@@ -122,8 +124,18 @@ func (a *faultyAPI) list(w http.ResponseWriter) {
 
 func (a *faultyAPI) watch(w http.ResponseWriter, r *http.Request) {
 	events := make(chan metav1.WatchEvent, 16)
+	seen, err := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
+	if err != nil {
+		panic(err)
+	}
 	a.mu.Lock()
+	a.asked["watch"]++ // it hears of everything from now on
 	a.watches[events] = true
+	for _, p := range a.pods {
+		if version, _ := strconv.Atoi(p.ResourceVersion); version > seen {
+			events <- change("ADDED", p)
+		}
+	}
 	a.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	w.(http.Flusher).Flush()
@@ -143,15 +155,18 @@ func (a *faultyAPI) watch(w http.ResponseWriter, r *http.Request) {
 
 // send tells all watches. Called with mu held.
 func (a *faultyAPI) send(kind string, object any) {
+	for w := range a.watches {
+		w <- change(kind, object)
+	}
+}
+
+func change(kind string, object any) (e metav1.WatchEvent) {
 	raw, err := json.Marshal(object)
 	if err != nil {
 		panic(err)
 	}
-	for w := range a.watches {
-		e := metav1.WatchEvent{Type: kind}
-		e.Object.Raw = raw
-		w <- e
-	}
+	e.Type, e.Object.Raw = kind, raw
+	return e
 }
 
 func (a *faultyAPI) put(p *corev1.Pod) {
