@@ -106,6 +106,36 @@ var mounts = []Technique{
 		defer unix.Close(fd)
 		return p.expose(unix.MoveMount(fd, "", unix.AT_FDCWD, p.guard, unix.MOVE_MOUNT_F_EMPTY_PATH))
 	})},
+	{Name: "mount an overlay that keeps its changes in the folder, then write", As: "modifyFile", Why: layers, do: apart(func(p *place) error {
+		for _, dir := range []string{"/low", "/work", "/merged"} {
+			if err := os.Mkdir(p.free+dir, 0o755); err != nil {
+				return err
+			}
+		}
+		options := fmt.Sprintf("lowerdir=%s/low,upperdir=%s,workdir=%[1]s/work", p.free, p.guard)
+		if err := unix.Mount("overlay", p.free+"/merged", "overlay", 0, options); err != nil {
+			return err
+		}
+		return overwrite(p.free + "/merged/file")
+	})},
+	{
+		Name: "bind a volume in the folder beside, then write there", As: "modifyFile", Why: alias,
+		prepare: func(p *place) error {
+			if err := os.Mkdir(p.guard+"/volume", 0o755); err != nil {
+				return err
+			}
+			if err := unix.Mount("tmpfs", p.guard+"/volume", "tmpfs", 0, ""); err != nil {
+				return err
+			}
+			return fill(p.guard+"/volume/file", kept)
+		},
+		do: apart(func(p *place) error {
+			if err := beside(p, p.guard+"/volume"); err != nil {
+				return err
+			}
+			return overwrite(p.free + "/beside/file")
+		}),
+	},
 	{Name: "mount an overlay over the folder, then write", As: "modifyFile", do: apart(func(p *place) error {
 		for _, dir := range []string{"/up", "/work"} {
 			if err := os.Mkdir(p.free+dir, 0o755); err != nil {
@@ -119,6 +149,11 @@ var mounts = []Technique{
 		return p.expose(overwrite(p.file))
 	})},
 }
+
+const (
+	layers = "needs CAP_SYS_ADMIN, be it in a user namespace: before 6.5, the overlay's own open of the file tells the path in the overlay"
+	alias  = "needs CAP_SYS_ADMIN: a volume's file has the path by which it is opened, and none of a root"
+)
 
 const nesting = "needs CAP_SYS_ADMIN: whatever runs containers in a container does the same"
 
