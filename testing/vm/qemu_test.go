@@ -87,6 +87,12 @@ func TestQemuArgs(t *testing.T) {
 
 	g.Disk = ""
 	require.NotContains(t, strings.Join(qemuArgs(g, "/tmp"), " "), "virtio")
+
+	g.Kernel.Arch = "arm64"
+	args = qemuArgs(g, "/tmp")
+	require.Contains(t, args, "virt")
+	require.Contains(t, args, "console=ttyAMA0 "+cmdline+" lsm=bpf")
+	require.Contains(t, args, "pci-serial,chardev=events")
 }
 
 func TestTail(t *testing.T) {

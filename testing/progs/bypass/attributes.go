@@ -5,15 +5,11 @@
 package bypass
 
 import (
-	"encoding/binary"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
 
-const (
-	acl        = "system.posix_acl_access"
-	capability = "security.capability"
+	"github.com/elastic/cloud-defend/testing/progs/rights"
 )
 
 const ownerStruct = "before 6.0, programs cannot be attached to a call that takes a structure"
@@ -33,30 +29,12 @@ var attributes = []Technique{
 	}},
 	{Name: "chown", As: "modifyFile", Why: ownerStruct, do: func(p *place) error { return unix.Chown(p.file, 1000, 1000) }},
 	{Name: "fchown a descriptor from before the policy", As: "modifyFile", Why: ownerStruct, prepare: openWritable, do: func(p *place) error { return unix.Fchown(p.fd, 1000, 1000) }},
-	{Name: "set an ACL that lets a user write", As: "modifyFile", do: func(p *place) error { return unix.Setxattr(p.file, acl, rights(6), 0) }},
-	{Name: "set an ACL that lets a user execute", As: "createExecutable", do: func(p *place) error { return unix.Setxattr(p.file, acl, rights(5), 0) }},
+	{Name: "set an ACL that lets a user write", As: "modifyFile", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(6), 0) }},
+	{Name: "set an ACL that lets a user execute", As: "createExecutable", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(5), 0) }},
 	{Name: "set an ACL on a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error {
-		return unix.Fsetxattr(p.fd, acl, rights(6), 0)
+		return unix.Fsetxattr(p.fd, rights.ACLName, rights.ACL(6), 0)
 	}},
 	{Name: "set file capabilities", As: "modifyFile", do: func(p *place) error {
-		value := binary.LittleEndian.AppendUint32(nil, 0x02000001) // revision 2, effective
-		for _, word := range []uint32{1 << unix.CAP_CHOWN, 0, 0, 0} {
-			value = binary.LittleEndian.AppendUint32(value, word)
-		}
-		return unix.Setxattr(p.file, capability, value, 0)
+		return unix.Setxattr(p.file, rights.CapabilityName, rights.Capability(), 0)
 	}},
-}
-
-// rights is an ACL under which user 1000 has the permission, by include/uapi/linux/posix_acl_xattr.h.
-func rights(permission uint16) []byte {
-	value := binary.LittleEndian.AppendUint32(nil, 2)
-	for _, entry := range []struct {
-		tag, permission uint16
-		id              uint32
-	}{{1, 6, ^uint32(0)}, {2, permission, 1000}, {4, 4, ^uint32(0)}, {0x10, permission, ^uint32(0)}, {0x20, 4, ^uint32(0)}} {
-		value = binary.LittleEndian.AppendUint16(value, entry.tag)
-		value = binary.LittleEndian.AppendUint16(value, entry.permission)
-		value = binary.LittleEndian.AppendUint32(value, entry.id)
-	}
-	return value
 }

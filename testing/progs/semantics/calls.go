@@ -5,12 +5,13 @@
 package semantics
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/elastic/cloud-defend/testing/progs/rights"
 )
 
 var opens = []Row{
@@ -94,31 +95,11 @@ var attributes = []Row{
 	{Call: "fchmod, opened before the policy", As: []string{"modifyFile"}, Action: "modification", prepare: openWritable, do: func(p *place) error { return unix.Fchmod(p.fd, 0o666) }},
 	{Call: "chmod of a folder", do: func(p *place) error { return unix.Chmod(p.guard, 0o700) }},
 	{Call: "chown", As: []string{"modifyFile"}, Action: "modification", Note: ownerStruct, do: func(p *place) error { return unix.Chown(p.file, 1000, 1000) }},
-	{Call: "setxattr of an ACL that gives x", As: []string{"createExecutable"}, Action: "modification", do: func(p *place) error { return unix.Setxattr(p.file, acl, rights(5), 0) }},
-	{Call: "setxattr of an ACL that gives w", As: []string{"modifyFile"}, Action: "modification", do: func(p *place) error { return unix.Setxattr(p.file, acl, rights(6), 0) }},
+	{Call: "setxattr of an ACL that gives x", As: []string{"createExecutable"}, Action: "modification", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(5), 0) }},
+	{Call: "setxattr of an ACL that gives w", As: []string{"modifyFile"}, Action: "modification", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(6), 0) }},
 	{Call: "setxattr of capabilities, a program", As: []string{"modifyExecutable"}, Action: "modification", do: func(p *place) error {
-		value := binary.LittleEndian.AppendUint32(nil, 0x02000001) // revision 2, effective
-		for _, word := range []uint32{1 << unix.CAP_CHOWN, 0, 0, 0} {
-			value = binary.LittleEndian.AppendUint32(value, word)
-		}
-		return unix.Setxattr(p.program, "security.capability", value, 0)
+		return unix.Setxattr(p.program, rights.CapabilityName, rights.Capability(), 0)
 	}},
-}
-
-const acl = "system.posix_acl_access"
-
-// rights is an ACL under which user 1000 has the permission, by include/uapi/linux/posix_acl_xattr.h.
-func rights(permission uint16) []byte {
-	value := binary.LittleEndian.AppendUint32(nil, 2)
-	for _, entry := range []struct {
-		tag, permission uint16
-		id              uint32
-	}{{1, 6, ^uint32(0)}, {2, permission, 1000}, {4, 4, ^uint32(0)}, {0x10, permission, ^uint32(0)}, {0x20, 4, ^uint32(0)}} {
-		value = binary.LittleEndian.AppendUint16(value, entry.tag)
-		value = binary.LittleEndian.AppendUint16(value, entry.permission)
-		value = binary.LittleEndian.AppendUint32(value, entry.id)
-	}
-	return value
 }
 
 var names = []Row{

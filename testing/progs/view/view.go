@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/elastic/cloud-defend/testing/progs/rights"
 )
 
 // View is all that can be seen of a folder, by the path of each file.
@@ -50,7 +52,7 @@ func describe(path string) (string, error) {
 		}
 		text += fmt.Sprintf(" content %q", content)
 	}
-	for _, name := range []string{"system.posix_acl_access", "security.capability"} {
+	for _, name := range []string{rights.ACLName, rights.CapabilityName} {
 		value := make([]byte, 256)
 		if n, err := unix.Lgetxattr(path, name, value); err == nil {
 			text += fmt.Sprintf(" %s %x", name, value[:n])
