@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/stretchr/testify/require"
 
+	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/testing/kerneltest"
 )
 
@@ -150,4 +151,25 @@ func TestKernelReaderWakes(t *testing.T) {
 	require.True(t, w.put([]byte("two")))
 	_, err := r.next(time.Minute)
 	require.ErrorIs(t, err, errClosed)
+}
+
+// What nobody had room for at the end is there for the next process.
+func TestKernelReaderLeavesWhatWasNotPassedOn(t *testing.T) {
+	kerneltest.Require(t)
+	w := newWriter(t, 1<<16)
+	rs := &rings{tests: &canaries{}, out: make(chan *event.Event, 1), closing: make(chan struct{})}
+	rs.events = &ring{reader: w.open(), tentative: map[settleKey]held{}}
+	records := life(1000)
+	for _, record := range records[2:5] {
+		require.True(t, w.put(record))
+	}
+	rs.readers.Add(1)
+	go rs.read(rs.events, func(uint64) {})
+	require.Eventually(t, func() bool { return len(rs.out) == 1 }, 10*time.Second, time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // and it waits with the second
+	rs.close()
+	r := w.open()
+	defer r.unmap()
+	waiting := take(t, r, records[3:5])
+	require.Empty(t, take(t, r, waiting))
 }

@@ -138,7 +138,9 @@ func (rs *rings) read(r *ring, before func(position uint64)) {
 		case err == nil:
 			if ev, position := rs.take(r, raw); ev != nil {
 				before(position)
-				rs.pass(ev)
+				if !rs.pass(ev) {
+					return // it stays in the ring, for who reads it next
+				}
 			}
 			r.taken()
 		case errors.Is(err, errTorn):
@@ -155,15 +157,18 @@ func (rs *rings) read(r *ring, before func(position uint64)) {
 	}
 }
 
-func (rs *rings) pass(ev *event.Event) {
+// pass is false at the end, unless there is room.
+func (rs *rings) pass(ev *event.Event) bool {
 	select {
-	case rs.out <- ev: // also at the end, if there is room
-		return
+	case rs.out <- ev:
+		return true
 	default:
 	}
 	select {
 	case rs.out <- ev:
+		return true
 	case <-rs.closing:
+		return false
 	}
 }
 

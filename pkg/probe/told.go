@@ -83,7 +83,7 @@ func unreadIn(path string) (n uint64) {
 	}
 	defer r.unmap()
 	for {
-		if _, err := r.peek(); err != nil {
+		if _, err := r.next(0); err != nil {
 			return n
 		}
 		r.taken()
