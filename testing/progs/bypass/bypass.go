@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/elastic/cloud-defend/testing/progs/program"
 	"github.com/elastic/cloud-defend/testing/progs/view"
 )
 
@@ -124,7 +125,7 @@ func Prepare(self string) (*Stage, error) {
 func (p *place) make(t Technique) error {
 	p.file, p.program = p.guard+"/file", p.guard+"/program"
 	if err := errors.Join(os.MkdirAll(p.guard, 0o755), os.MkdirAll(p.free, 0o755), fill(p.file, kept), fill(p.free+"/file", evil),
-		os.WriteFile(p.program, image(), 0o755)); err != nil {
+		os.WriteFile(p.program, program.Image(), 0o755)); err != nil {
 		return err
 	}
 	if t.prepare == nil {

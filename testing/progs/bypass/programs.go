@@ -5,17 +5,13 @@
 package bypass
 
 import (
-	"bytes"
-	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/elastic/cloud-defend/testing/progs/program"
 )
 
 const asData = "reading a file is no exec; createExecutable sees the copy where it guards its place"
@@ -65,7 +61,7 @@ var programs = []Technique{
 	}},
 	{Name: "execve of a forbidden script", As: "exec", prepare: func(p *place) error {
 		script := "#!" + p.free + "/program\n"
-		return errors.Join(os.WriteFile(p.free+"/program", image(), 0o755), os.WriteFile(p.guard+"/script", []byte(script), 0o755))
+		return errors.Join(os.WriteFile(p.free+"/program", program.Image(), 0o755), os.WriteFile(p.guard+"/script", []byte(script), 0o755))
 	}, do: func(p *place) error { return p.run(p.guard + "/script") }},
 	{
 		Name: "execve by a link from before the policy", As: "exec", Why: olderLink,
@@ -100,7 +96,7 @@ var programs = []Technique{
 			return err
 		}
 		defer unix.Close(fd)
-		if _, err := unix.Write(fd, image()); err != nil {
+		if _, err := unix.Write(fd, program.Image()); err != nil {
 			return err
 		}
 		return p.runFD(fd)
@@ -119,77 +115,8 @@ var programs = []Technique{
 	}},
 }
 
-// ran is the exit status of the guarded programs, none of the kernel's.
-const ran = 117
-
-// image is a whole program for the kernel: the header of an ELF file and of its one segment, and code that ends with ran.
-func image() []byte {
-	code := []byte{0xbf, ran, 0, 0, 0, 0xb8, unix.SYS_EXIT & 0xff, 0, 0, 0, 0x0f, 0x05} // mov edi; mov eax; syscall
-	machine := elf.EM_X86_64
-	if runtime.GOARCH == "arm64" {
-		code = []byte{0xa0, 0x0e, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0, 0, 0xd4} // mov x0; mov x8; svc
-		machine = elf.EM_AARCH64
-	}
-	const at, header, segment = 0x400000, 64, 56
-	size := uint64(header + segment + len(code))
-	var out bytes.Buffer
-	for _, part := range []any{
-		elf.Header64{
-			Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-			Type:  uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT),
-			Entry: at + header + segment, Phoff: header, Ehsize: header, Phentsize: segment, Phnum: 1,
-		},
-		elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: at, Paddr: at, Filesz: size, Memsz: size, Align: 0x1000},
-		code,
-	} {
-		_ = binary.Write(&out, binary.LittleEndian, part) // to memory
-	}
-	return out.Bytes()
-}
-
 // run runs a program, and claims it if it ran.
-func (p *place) run(path string) error {
-	pid, err := syscall.ForkExec(path, []string{"program"}, &syscall.ProcAttr{Files: []uintptr{2, 2, 2}})
-	if err != nil {
-		return err
-	}
-	status, err := wait(pid)
-	if err == nil && status != ran {
-		err = fmt.Errorf("%s ended with %d", path, status)
-	}
-	return p.claim("the program ran", err)
-}
+func (p *place) run(path string) error { return p.claim("the program ran", program.Spawn(path)) }
 
-// runFD does it by descriptor. Between fork and exec only system calls are made: Go's runtime cannot live on there.
-func (p *place) runFD(fd int) error {
-	argv, err := syscall.SlicePtrFromStrings([]string{"program"})
-	if err != nil {
-		return err
-	}
-	empty := [1]byte{}
-	pid, _, failed := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
-	if failed != 0 {
-		return failed
-	}
-	if pid == 0 {
-		_, _, failed = syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
-			uintptr(unsafe.Pointer(&argv[0])), 0, unix.AT_EMPTY_PATH, 0)
-		for {
-			_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT_GROUP, uintptr(failed), 0, 0)
-		}
-	}
-	status, err := wait(int(pid))
-	if err == nil && status != ran {
-		err = syscall.Errno(status)
-	}
-	return p.claim("the program ran", err)
-}
-
-func wait(pid int) (int, error) {
-	var status syscall.WaitStatus
-	for {
-		if _, err := syscall.Wait4(pid, &status, 0, nil); !errors.Is(err, syscall.EINTR) {
-			return status.ExitStatus(), err
-		}
-	}
-}
+// runFD does it by descriptor.
+func (p *place) runFD(fd int) error { return p.claim("the program ran", program.ExecFD(fd)) }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/elastic/cloud-defend/testing/progs/program"
 )
 
 // scopes are about who acts: they leave the container, as far as the policy could tell it.
@@ -65,7 +67,7 @@ func (p *place) step(how *syscall.SysProcAttr, args ...string) error {
 	if err != nil {
 		return err
 	}
-	status, err := wait(pid)
+	status, err := program.Wait(pid)
 	if err != nil || status == 0 {
 		return err
 	}
