@@ -22,27 +22,43 @@ import (
 // Status is the exit status of these programs, none of the kernel's.
 const Status = 117
 
-// Image is a whole program for the kernel: the header of an ELF file and of its one segment, and code that ends with
-// Status.
-func Image() []byte {
+// Entry is where a program's code begins in its file, behind the header and that of its one segment.
+const Entry = header + segment
+
+const header, segment = 64, 56
+
+// Image is a whole program for the kernel: headers, and code that ends with Status. The code runs at any address.
+func Image() []byte { return build(0x400000, "") }
+
+// Loaded is a program that names its loader, which the kernel starts in its place.
+func Loaded(loader string) []byte { return build(0x800000, loader+"\x00") }
+
+// build makes a program for an address; loader is empty, or ends with a NUL.
+func build(at uint64, loader string) []byte {
 	code := []byte{0xbf, Status, 0, 0, 0, 0xb8, unix.SYS_EXIT & 0xff, 0, 0, 0, 0x0f, 0x05} // mov edi; mov eax; syscall
 	machine := elf.EM_X86_64
 	if runtime.GOARCH == "arm64" {
 		code = []byte{0xa0, 0x0e, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0, 0, 0xd4} // mov x0; mov x8; svc
 		machine = elf.EM_AARCH64
 	}
-	const at, header, segment = 0x400000, 64, 56
-	size := uint64(header + segment + len(code))
+	size := uint64(Entry + len(code))
+	head := elf.Header64{
+		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Type:  uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT),
+		Entry: at + Entry, Phoff: header, Ehsize: header, Phentsize: segment, Phnum: 1,
+	}
+	parts := []any{&head, elf.Prog64{
+		Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: at, Paddr: at, Filesz: size, Memsz: size, Align: 0x1000,
+	}}
+	if loader == "" {
+		parts = append(parts, code)
+	} else {
+		head.Phnum++
+		name := uint64(len(loader))
+		parts = append(parts, elf.Prog64{Type: uint32(elf.PT_INTERP), Flags: uint32(elf.PF_R), Off: Entry + segment, Filesz: name, Memsz: name, Align: 1}, []byte(loader))
+	}
 	var out bytes.Buffer
-	for _, part := range []any{
-		elf.Header64{
-			Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-			Type:  uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT),
-			Entry: at + header + segment, Phoff: header, Ehsize: header, Phentsize: segment, Phnum: 1,
-		},
-		elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: at, Paddr: at, Filesz: size, Memsz: size, Align: 0x1000},
-		code,
-	} {
+	for _, part := range parts {
 		_ = binary.Write(&out, binary.LittleEndian, part) // to memory
 	}
 	return out.Bytes()
@@ -61,21 +77,39 @@ func Spawn(path string) error {
 	return err
 }
 
-// ExecFD runs a program by descriptor. Between fork and exec only system calls are made: Go's runtime cannot live on
-// there.
-func ExecFD(fd int) error {
-	argv, err := syscall.SlicePtrFromStrings([]string{"program"})
+// Exec runs a program by fork and execve.
+func Exec(path string) error {
+	file, err := syscall.BytePtrFromString(path)
 	if err != nil {
 		return err
 	}
-	empty := [1]byte{}
+	defer runtime.KeepAlive(file)
+	return forked(unix.SYS_EXECVE, uintptr(unsafe.Pointer(file)), argv(), 0, 0, 0)
+}
+
+// ExecFD runs a program by descriptor.
+func ExecFD(fd int) error {
+	return forked(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&empty)), argv(), 0, unix.AT_EMPTY_PATH)
+}
+
+var (
+	empty     [1]byte
+	name      = [...]byte{'p', 'r', 'o', 'g', 'r', 'a', 'm', 0}
+	arguments = [...]*byte{&name[0], nil}
+)
+
+// argv lies where no collector moves it.
+func argv() uintptr { return uintptr(unsafe.Pointer(&arguments)) }
+
+// forked has a child make a call that runs a program. Between fork and exec only system calls are made: Go's runtime
+// cannot live on there.
+func forked(call, a1, a2, a3, a4, a5 uintptr) error {
 	pid, _, failed := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
 	if failed != 0 {
 		return failed
 	}
 	if pid == 0 {
-		_, _, failed = syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(&empty)),
-			uintptr(unsafe.Pointer(&argv[0])), 0, unix.AT_EMPTY_PATH, 0)
+		_, _, failed = syscall.RawSyscall6(call, a1, a2, a3, a4, a5, 0)
 		for {
 			_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT_GROUP, uintptr(failed), 0, 0)
 		}
