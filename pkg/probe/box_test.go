@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/elastic/cloud-defend/testing/progs/bypass"
+	"github.com/elastic/cloud-defend/testing/progs/semantics"
 )
 
 // A box is a process with a cgroup and a root of its own, made by pivot_root
@@ -45,6 +46,9 @@ func TestMain(m *testing.M) {
 	case "":
 		if os.Getenv(bypass.StepEnv) != "" {
 			os.Exit(bypass.Step(os.Args[1:]))
+		}
+		if os.Getenv(semantics.ActorEnv) != "" {
+			os.Exit(semantics.Act(os.Args[1:]))
 		}
 		code := m.Run()
 		if shared != nil {
@@ -102,6 +106,7 @@ func newBox(t *testing.T, name string) *box {
 			require.NoError(t, shared.Forget(info.Sys().(*syscall.Stat_t).Ino))
 		}
 	})
+	b.stdout.Buffer(nil, 1<<20) // the results of many calls are one line
 	require.Empty(t, b.do("ready"))
 	return b
 }

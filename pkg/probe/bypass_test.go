@@ -68,7 +68,7 @@ func (b *box) bypass(technique bypass.Technique) (a bypass.Attempt) {
 	return a
 }
 
-// reported returns the alerts about the box's container up to its marker, which it sets.
+// reported returns what the policy logs, reports or refuses of the box's container up to its marker, which it sets.
 func reported(t *testing.T, p *Probe, b *box, marker string) (evs []*event.Event) {
 	t.Helper()
 	require.Empty(t, b.do("create", marker))
@@ -77,7 +77,7 @@ func reported(t *testing.T, p *Probe, b *box, marker string) (evs []*event.Event
 	for {
 		select {
 		case ev := <-p.Events():
-			if ev.Scope.CgroupID != b.cgroup || ev.Decision.Alert == 0 {
+			if ev.Scope.CgroupID != b.cgroup || !ev.Decision.Fired() {
 				continue
 			}
 			if ev.Path.Name == marker {

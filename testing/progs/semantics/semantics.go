@@ -2,8 +2,8 @@
 // Elasticsearch B.V. licenses this file to you under the Apache 2.0 License.
 // See the LICENSE file in the project root for more information.
 
-// Package semantics says what each kind of call on a file is to a policy, and makes these calls. Whether a kernel is of
-// the same mind is for whoever runs them to find out.
+// Package semantics says what each kind of call on a file or a process is to a policy, and makes these calls. Whether a
+// kernel is of the same mind is for whoever runs them to find out.
 package semantics
 
 import (
@@ -11,15 +11,20 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/elastic/cloud-defend/testing/progs/program"
 	"github.com/elastic/cloud-defend/testing/progs/view"
 )
 
-// Operations are those of the policy language that are about files.
-var Operations = []string{"createExecutable", "modifyExecutable", "createFile", "modifyFile", "deleteFile", "openFile"}
+// FileOperations and ProcessOperations are those of the policy language.
+var (
+	FileOperations    = []string{"createExecutable", "modifyExecutable", "createFile", "modifyFile", "deleteFile", "openFile"}
+	ProcessOperations = []string{"fork", "exec"}
+)
 
 // Row is a kind of call.
 type Row struct {
@@ -29,7 +34,7 @@ type Row struct {
 	As []string
 	// Also is an operation that it counts as, too, where the kernel does not tell the difference.
 	Also string
-	// Action is the event's event.action; empty where there is no event.
+	// Action is the event's event.action; empty where there is no event. See ActionOf.
 	Action string
 	// Answer is the kernel's even without a policy, such as "EEXIST"; empty where the call works.
 	Answer string
@@ -37,73 +42,155 @@ type Row struct {
 	Quiet bool
 	// Note is a remark of the published table.
 	Note string
+	// guarded: the process that makes the call has a guarded program.
+	guarded bool
 	// prepare, if not nil, does what is done before there is a policy.
 	prepare func(*place) error
 	do      func(*place) error
 }
 
-// Rows are all of them.
-func Rows() []Row { return slices.Concat(opens, contents, attributes, names, others) }
+// Rows are all of them, Files before Processes.
+func Rows() []Row { return slices.Concat(Files(), Processes()) }
 
-// Policy guards the folders of the calls. Its selectors are named as the operations that they are about; actions are
-// those of its responses, in YAML. A container is in the scope of one of them.
+// Files are calls on files.
+func Files() []Row { return slices.Concat(opens, contents, attributes, names, others) }
+
+// Processes are calls that start processes and programs.
+func Processes() []Row { return slices.Concat(tasks, execs) }
+
+// Policy guards the folders of the calls. Actions are those of its responses, in YAML. A container is in the scope of
+// the selectors of one operation, see Selectors.
 func Policy(actions string) string {
+	files, processes := "  responses:\n", "  responses:\n"
 	text := "file:\n  selectors:\n"
-	for _, op := range Operations {
-		text += fmt.Sprintf("    - {name: %s, operation: [%[1]s], targetFilePath: [/semantics/*/*/guard/**]}\n", op)
+	for _, op := range FileOperations {
+		text += fmt.Sprintf("    - {name: %s, operation: [%[1]s], targetFilePath: [%s]}\n", op, guarded)
+		files += fmt.Sprintf("    - {match: [%s], actions: [%s]}\n", op, actions)
 	}
-	text += "    - {name: marker, operation: [createFile], targetFilePath: [" + Marker + "]}\n  responses:\n"
-	for _, op := range Operations {
-		text += fmt.Sprintf("    - {match: [%s], actions: [%s]}\n", op, actions)
+	text += "    - {name: marker, operation: [createFile], targetFilePath: [" + Marker + "]}\n" + files
+	text += "    - {match: [marker], actions: [alert]}\nprocess:\n  selectors:\n"
+	for _, op := range ProcessOperations {
+		text += fmt.Sprintf("    - {name: %s, operation: [%[1]s], processExecutable: [%s]}\n", op, guarded)
+		processes += fmt.Sprintf("    - {match: [%s], actions: [%s]}\n", op, actions)
 	}
-	return text + "    - {match: [marker], actions: [alert]}\n"
+	text += "    - {name: nameless, operation: [exec], processName: [\"" + nameless + "\"]}\n" + processes
+	return text + fmt.Sprintf("    - {match: [nameless], actions: [%s]}\n", actions)
+}
+
+const guarded = "/semantics/*/*/guard/**"
+
+// Selectors are those of the policy that are about an operation, and the marker's, as bits.
+func Selectors(op string) (file, process uint64) {
+	file = 1 << len(FileOperations)
+	if i := slices.Index(FileOperations, op); i >= 0 {
+		file |= 1 << i
+	}
+	if i := slices.Index(ProcessOperations, op); i >= 0 {
+		process = 1 << i
+	}
+	if op == "exec" {
+		process |= 1 << len(ProcessOperations)
+	}
+	return file, process
 }
 
 // Marker is a file whose creation the policy reports and lets through.
 const Marker = "/tmp/semantics"
 
 // Stage holds what the calls need from before the policy, for several rounds of all of them.
-type Stage struct{ rounds [][]*place }
+type Stage struct {
+	rounds [][]*place
+	actors map[int]*actor // by row
+}
 
 // place is where a call is made: guard is the folder that the policy is about, free one that it is not.
 type place struct {
 	guard, free   string
 	file, program string // guarded, and there
+	self          string
 	fd            int    // from before the policy
 	memory        []byte // the same
 	before        view.View
 	result        Result
 }
 
-// Folder is the one in which a call of a round is made.
-func Folder(round, row int) string { return fmt.Sprintf("/semantics/%02d/%02d", round, row) }
+func newPlace(guard, free string) *place {
+	return &place{fd: -1, guard: guard, free: free, file: guard + "/file", program: guard + "/program"}
+}
 
-// Prepare makes the places of that many rounds.
-func Prepare(rounds int) (*Stage, error) {
-	s := &Stage{}
+func placeOf(round, row int) *place {
+	return newPlace(folder(round, row)+"/guard", folder(round, row)+"/free")
+}
+
+// folder is the one in which a call of a round is made.
+func folder(round, row int) string { return fmt.Sprintf("/semantics/%02d/%02d", round, row) }
+
+// actors is the round in whose folders are the programs of actors, which are the same in all rounds.
+const actors = 99
+
+// Find tells which call of a round an event is about, by one of its paths.
+func Find(round int, path string) (int, bool) {
+	for i, row := range Rows() {
+		if strings.HasPrefix(path, folder(round, i)+"/") || strings.HasPrefix(path, folder(actors, i)+"/") ||
+			row.Call == inMemory && strings.Contains(path, nameless) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Prepare makes the places of that many rounds. Self is a program that will Act where ActorEnv is set.
+func Prepare(self string, rounds int) (*Stage, error) {
+	s := &Stage{actors: map[int]*actor{}}
 	for round := range rounds {
 		var places []*place
 		for i, row := range Rows() {
-			p := &place{fd: -1, guard: Folder(round, i) + "/guard", free: Folder(round, i) + "/free"}
-			p.file, p.program = p.guard+"/file", p.guard+"/program"
-			err := errors.Join(os.MkdirAll(p.guard, 0o755), os.MkdirAll(p.free, 0o755))
-			for path, mode := range map[string]os.FileMode{p.file: 0o644, p.program: 0o755, p.free + "/file": 0o644, p.free + "/program": 0o755} {
-				err = errors.Join(err, os.WriteFile(path, []byte("kept\n"), mode))
-			}
-			if err == nil && row.prepare != nil {
-				err = row.prepare(p)
-			}
-			if err == nil {
-				p.before, err = view.Look(p.guard)
-			}
-			if err != nil {
+			p := placeOf(round, i)
+			p.self = self
+			if err := p.fill(row); err != nil {
 				return nil, fmt.Errorf("prepare %q: %w", row.Call, err)
 			}
 			places = append(places, p)
 		}
 		s.rounds = append(s.rounds, places)
 	}
+	for i, row := range Rows() {
+		if !row.guarded {
+			continue
+		}
+		p := placeOf(actors, i)
+		err := p.fill(row)
+		if err == nil {
+			s.actors[i], err = startActor(self, row, p)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("prepare %q: %w", row.Call, err)
+		}
+	}
 	return s, nil
+}
+
+// fill makes what is in a place before a call.
+func (p *place) fill(row Row) error {
+	err := errors.Join(os.MkdirAll(p.guard, 0o755), os.MkdirAll(p.free, 0o755))
+	for _, folder := range []string{p.guard, p.free} {
+		err = errors.Join(err, os.WriteFile(folder+"/file", []byte("kept\n"), 0o644), os.WriteFile(folder+"/program", program.Image(), 0o755))
+	}
+	if err == nil && row.prepare != nil {
+		err = row.prepare(p)
+	}
+	if err == nil {
+		p.before, err = view.Look(p.guard)
+	}
+	return err
+}
+
+// ActionOf is the event's event.action under a rule about an operation that the call counts as, or as Also.
+func (r Row) ActionOf(op string) string {
+	if op == "openFile" && op == r.Also {
+		return "access"
+	}
+	return r.Action
 }
 
 // Result is what became of a call.
@@ -121,24 +208,32 @@ func (r Result) Missing() bool {
 	return slices.Contains([]string{"ENOSYS", "EINVAL", "EOPNOTSUPP"}, r.Errno)
 }
 
+func resultOf(err error) (r Result) {
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &errno):
+		r.Errno = unix.ErrnoName(errno)
+	case err != nil:
+		r.Fault = err.Error()
+	}
+	return r
+}
+
 // Run makes all calls of a round.
 func (s *Stage) Run(round int) {
 	for i, row := range Rows() {
 		p := s.rounds[round][i]
-		if err := row.do(p); err != nil {
-			var errno syscall.Errno
-			if !errors.As(err, &errno) {
-				p.result.Fault = err.Error()
-				continue
-			}
-			p.result.Errno = unix.ErrnoName(errno)
+		if a := s.actors[i]; a != nil {
+			p.result = a.make()
+		} else {
+			p.result = resultOf(row.do(p))
 		}
 	}
 }
 
-// Results are those of all rounds, by round and call. No policy may be about the guarded folders any more, since what
-// changed there is read.
-func (s *Stage) Results() [][]Result {
+// Results are those of all rounds, by round and call; no more is done. No policy may be about the guarded folders any
+// more, since what changed there is read.
+func (s *Stage) Results() ([][]Result, error) {
 	var all [][]Result
 	for _, places := range s.rounds {
 		var results []Result
@@ -152,5 +247,9 @@ func (s *Stage) Results() [][]Result {
 		}
 		all = append(all, results)
 	}
-	return all
+	var err error
+	for _, a := range s.actors {
+		err = errors.Join(err, a.end())
+	}
+	return all, err
 }

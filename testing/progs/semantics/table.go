@@ -13,8 +13,10 @@ import (
 	"github.com/elastic/cloud-defend/testing/matrix"
 )
 
-// Hook is what a kernel came to with a call: the hook that saw it, without its prefix, as in "path_mknod", and behind a
-// plus sign the operation that it counts as, too, as in "path_rename+deleteFile".
+// Hook is what a kernel came to with a call: the hook that saw it, without its prefix, as in "path_mknod", behind a
+// slash the one that tells of it where it is let through and that is another one, as in
+// "task_alloc/sched_process_fork", and behind a plus sign the operation that it counts as, too, as in
+// "path_rename+deleteFile".
 type Hook string
 
 const (
@@ -36,8 +38,9 @@ const (
 	// File is where the hooks are kept, below the repository's root.
 	File = "testing/progs/semantics/hooks.txt"
 	// Page is where they are published.
-	Page = "docs/semantics.md"
-	said = "hooks"
+	Page      = "docs/semantics.md"
+	said      = "hooks"
+	processes = "process hooks"
 )
 
 //go:embed hooks.txt
@@ -77,11 +80,19 @@ func Heard(output string) (map[string]Hook, error) {
 	return heard, nil
 }
 
-// Publish puts the table into the page's text.
+// Publish puts the table into the page's text, as one of files and one of processes.
 func Publish(t Table, page string) (string, error) {
+	page, err := matrix.Insert(page, said, markdown(t, Files()))
+	if err != nil {
+		return "", err
+	}
+	return matrix.Insert(page, processes, markdown(t, Processes()))
+}
+
+func markdown(t Table, rows []Row) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d calls, on %s.\n\n| call | counts as | event.action | hook |\n|---|---|---|---|\n", len(Rows()), t.Kernels())
-	for _, row := range Rows() {
+	fmt.Fprintf(&text, "%d calls, on %s.\n\n| call | counts as | event.action | hook |\n|---|---|---|---|\n", len(rows), t.Kernels())
+	for _, row := range rows {
 		as, action := "nothing", row.Action
 		if row.As != nil {
 			as = "`" + strings.Join(row.As, "`, `") + "`"
@@ -91,7 +102,7 @@ func Publish(t Table, page string) (string, error) {
 		}
 		fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", row.Call, as, action, cell(t, row))
 	}
-	return matrix.Insert(page, said, text.String())
+	return text.String()
 }
 
 // cell names the hooks, with the kernels where there are several, and the note.
@@ -105,17 +116,20 @@ func cell(t Table, row Row) string {
 		seen = append(seen, string(hook))
 		where, everywhere := t.Where(row.Call, hook)
 		name, also, _ := strings.Cut(string(hook), "+")
-		word := "`" + name + "`"
-		if also != "" {
-			word = "also `" + also + "`, `" + name + "`,"
-		}
-		switch hook {
+		word := "`" + strings.Replace(name, "/", "`, told by `", 1) + "`"
+		switch Hook(name) {
 		case Unseen:
 			word = "**not seen**"
 		case Absent:
 			word = "the kernel has no such call"
 		case Nothing:
 			word = ""
+		}
+		if also != "" {
+			word = strings.TrimSuffix("also `"+also+"`, "+word, ", ")
+		}
+		if also != "" && !everywhere {
+			word += ","
 		}
 		if !everywhere {
 			word += " on " + where

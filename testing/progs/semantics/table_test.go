@@ -43,8 +43,9 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-// Every operation on files is one that some call counts as, and no call is there twice.
+// Every operation is one that some call counts as, and no call is there twice.
 func TestRows(t *testing.T) {
+	operations := slices.Concat(FileOperations, ProcessOperations)
 	counted, seen := map[string]bool{}, map[string]bool{}
 	for _, row := range Rows() {
 		require.False(t, seen[row.Call], row.Call)
@@ -52,25 +53,59 @@ func TestRows(t *testing.T) {
 		require.Equal(t, len(row.As) == 0, row.Action == "", row.Call)
 		seen[row.Call] = true
 		for _, op := range row.As {
-			require.Contains(t, Operations, op, row.Call)
+			require.Contains(t, operations, op, row.Call)
 			counted[op] = true
 		}
 	}
-	require.Len(t, counted, len(Operations))
-	var names []string
-	for _, op := range policy.File.Operations() {
-		names = append(names, policy.File.OperationName(op))
+	require.Len(t, counted, len(operations))
+	for typ, operations := range map[policy.Type][]string{policy.File: FileOperations, policy.Process: ProcessOperations} {
+		var names []string
+		for _, op := range typ.Operations() {
+			names = append(names, typ.OperationName(op))
+		}
+		require.ElementsMatch(t, names, operations)
 	}
-	slices.Sort(names)
-	require.Equal(t, names, slices.Sorted(slices.Values(Operations)))
+}
+
+// The selectors of an operation are those that the policy has for it, and the marker's.
+func TestSelectors(t *testing.T) {
+	pol, _, err := policy.Parse("policy.yml", []byte(Policy("log, alert")))
+	require.NoError(t, err)
+	for _, op := range append(slices.Concat(FileOperations, ProcessOperations), "") {
+		file, process := Selectors(op)
+		for i, s := range pol.File.Selectors {
+			require.Equal(t, s.Name == op || s.Name == "marker", file>>i&1 == 1, "%s in the round of %q", s.Name, op)
+		}
+		for i, s := range pol.Process.Selectors {
+			require.Equal(t, s.Name == op || s.Name == "nameless" && op == "exec", process>>i&1 == 1, "%s in the round of %q", s.Name, op)
+		}
+	}
+}
+
+// Events are found by the folders of their round, and of the processes that are the same in all rounds.
+func TestFind(t *testing.T) {
+	found := func(round int, path string) int {
+		i, ok := Find(round, path)
+		if !ok {
+			return -1
+		}
+		return i
+	}
+	require.Equal(t, 7, found(3, folder(3, 7)+"/guard/file"))
+	require.Equal(t, 7, found(3, folder(actors, 7)+"/guard/actor"))
+	require.Equal(t, -1, found(3, folder(2, 7)+"/guard/file"))
+	require.Equal(t, inMemory, Rows()[found(3, "/"+nameless)].Call)
+	require.Equal(t, -1, found(3, "/box"))
 }
 
 func TestCell(t *testing.T) {
-	table, err := matrix.Parse[Hook]("5.10/lsm 6.1/lsm 6.1/fmod_ret call\nunseen a a one\nnone none none two\na+op b b three\n- a a four\n")
+	table, err := matrix.Parse[Hook]("5.10/lsm 6.1/lsm 6.1/fmod_ret call\nunseen a a one\nnone none none two\na+op b b three\n- a a four\na/c a/c a/c five\nnone+op none+op none+op six\n")
 	require.NoError(t, err)
 	require.Equal(t, "**not seen** on 5.10; `a` on 6.1: because", cell(table, Row{Call: "one", Note: "because"}))
 	require.Empty(t, cell(table, Row{Call: "two"}))
 	require.Equal(t, "because", cell(table, Row{Call: "two", Note: "because"}))
 	require.Equal(t, "also `op`, `a`, on 5.10; `b` on 6.1", cell(table, Row{Call: "three"}))
 	require.Equal(t, "the kernel has no such call on 5.10; `a` on 6.1", cell(table, Row{Call: "four"}))
+	require.Equal(t, "`a`, told by `c`", cell(table, Row{Call: "five"}))
+	require.Equal(t, "also `op`: because", cell(table, Row{Call: "six", Note: "because"}))
 }
