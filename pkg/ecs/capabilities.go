@@ -4,10 +4,7 @@
 
 package ecs
 
-import (
-	"math/bits"
-	"strconv"
-)
+import "math/bits"
 
 // capabilityNames are those of capabilities(7), by bit.
 var capabilityNames = [...]string{
@@ -33,11 +30,13 @@ func (b *Builder) capabilities(name string, set uint64) {
 		bit := bits.TrailingZeros64(set)
 		e.buf = append(e.buf, '"')
 		if bit < len(capabilityNames) {
-			e.buf = append(e.buf, capabilityNames[bit]...)
+			e.put(capabilityNames[bit])
 		} else {
-			e.buf = strconv.AppendInt(append(e.buf, "CAP_"...), int64(bit), 10)
+			e.put("CAP_")
+			e.digits(uint64(bit))
 		}
 		e.buf = append(e.buf, '"', ',')
 	}
-	e.buf = append(closeWith(e.buf, ']'), ',')
+	e.end(']')
+	e.buf = append(e.buf, ',')
 }

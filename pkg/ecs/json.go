@@ -5,19 +5,23 @@
 package ecs
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
 
 // encoder appends JSON. Members are written with a comma behind them, which
 // the end of the object takes back; objects and members without content vanish.
+//
+// While the collector marks, it wants to know of every pointer that is stored,
+// and x = append(x, text...) stores x's own, as x = f(x) does. That was a tenth
+// of what a document took. What is written often is written to what room returns.
 type encoder struct {
-	buf  []byte
-	path []string // names of the open objects
+	buf []byte
+	at  []int // where in buf the open objects begin, by their keys
 	// escaped lists the fields, by their whole names, that were not UTF-8.
 	escaped []string
 	stamps  [8]stamp // by the last bits of their second
@@ -30,50 +34,62 @@ type stamp struct {
 }
 
 func (e *encoder) reset() {
-	e.buf, e.path, e.escaped = append(e.buf[:0], '{'), e.path[:0], e.escaped[:0]
+	e.buf, e.at, e.escaped = append(e.buf[:0], '{'), e.at[:0], e.escaped[:0]
 }
 
-// finish closes the document.
-func (e *encoder) finish() {
-	e.buf = closeWith(e.buf, '}')
+// room makes the document longer, and returns what is to be written to.
+func (e *encoder) room(n int) []byte {
+	end := len(e.buf)
+	if cap(e.buf)-end < n {
+		e.buf = slices.Grow(e.buf, n)
+	}
+	e.buf = e.buf[:end+n]
+	return e.buf[end:]
 }
+
+func (e *encoder) put(text string) { copy(e.room(len(text)), text) }
+
+// raw writes members that were encoded before, with their last comma.
+func (e *encoder) raw(members []byte) { copy(e.room(len(members)), members) }
+
+// finish closes the document.
+func (e *encoder) finish() { e.end('}') }
 
 // open begins an object. Its result is for close.
 func (e *encoder) open(name string) int {
 	mark := len(e.buf)
+	e.at = append(e.at, mark)
 	e.key(name)
 	e.buf = append(e.buf, '{')
-	e.path = append(e.path, name)
 	return mark
 }
 
 // close ends the object that open returned mark for.
 func (e *encoder) close(mark int) {
-	e.path = e.path[:len(e.path)-1]
+	e.at = e.at[:len(e.at)-1]
 	if e.buf[len(e.buf)-1] == '{' {
 		e.buf = e.buf[:mark]
 		return
 	}
-	e.buf = append(closeWith(e.buf, '}'), ',')
+	e.end('}')
+	e.buf = append(e.buf, ',')
 }
 
-func closeWith(b []byte, end byte) []byte {
-	if b[len(b)-1] == ',' {
-		b[len(b)-1] = end
-		return b
+// end writes what ends an object or a list, in place of the last comma.
+func (e *encoder) end(with byte) {
+	if last := len(e.buf) - 1; e.buf[last] == ',' {
+		e.buf[last] = with
+		return
 	}
-	return append(b, end)
+	e.buf = append(e.buf, with)
 }
 
 // key writes a name of ours, which needs no escaping.
 func (e *encoder) key(name string) {
-	e.buf = append(e.buf, '"')
-	e.buf = append(e.buf, name...)
-	e.buf = append(e.buf, '"', ':')
+	to := e.room(len(name) + len(`"":`))
+	to[0] = '"'
+	copy(to[copy(to[1:], name)+1:], `":`)
 }
-
-// raw writes members that were encoded before, with their last comma.
-func (e *encoder) raw(members []byte) { e.buf = append(e.buf, members...) }
 
 func (e *encoder) str(name, value string) {
 	if value == "" {
@@ -102,14 +118,14 @@ func (e *encoder) strs(name string, values []string) {
 	}
 	e.key(name)
 	valid := allUTF8(values)
-	sep := byte('[')
+	buf, sep := e.buf, byte('[')
 	for _, v := range values {
-		e.buf = append(e.buf, sep, '"')
-		e.buf = append(appendEscaped(e.buf, v, valid), '"')
+		buf = append(buf, sep, '"')
+		buf = append(appendEscaped(buf, v, valid), '"')
 		sep = ','
 	}
+	e.buf = append(buf, ']', ',')
 	e.note(name, valid)
-	e.buf = append(e.buf, ']', ',')
 }
 
 // one writes a list of one member.
@@ -129,19 +145,25 @@ func (e *encoder) joined(name string, values []string) {
 		return
 	}
 	e.key(name)
-	e.buf = append(e.buf, '"')
 	valid := allUTF8(values)
+	buf := append(e.buf, '"')
 	for i, v := range values {
 		if i > 0 {
-			e.buf = append(e.buf, ' ')
+			buf = append(buf, ' ')
 		}
-		e.buf = appendEscaped(e.buf, v, valid)
+		buf = appendEscaped(buf, v, valid)
 	}
+	e.buf = append(buf, '"', ',')
 	e.note(name, valid)
-	e.buf = append(e.buf, '"', ',')
 }
 
 func (e *encoder) value(name, value string) {
+	if allPlain(value) {
+		to := e.room(len(value) + len(`""`))
+		to[0], to[len(value)+1] = '"', '"'
+		copy(to[1:], value)
+		return
+	}
 	var valid bool
 	e.buf, valid = appendString(e.buf, value)
 	e.note(name, valid)
@@ -159,15 +181,23 @@ func (e *encoder) note(name string, valid bool) {
 
 // field is the whole name of a member of the innermost open object.
 func (e *encoder) field(name string) string {
-	if len(e.path) == 0 {
-		return name
+	var full []byte
+	for _, at := range e.at {
+		object, _, _ := bytes.Cut(e.buf[at+1:], []byte{'"'})
+		full = append(append(full, object...), '.')
 	}
-	return strings.Join(e.path, ".") + "." + name
+	return string(append(full, name...))
 }
 
 func (e *encoder) uint(name string, value uint64) {
 	e.key(name)
-	e.buf = append(strconv.AppendUint(e.buf, value, 10), ',')
+	e.digits(value)
+	e.buf = append(e.buf, ',')
+}
+
+func (e *encoder) digits(value uint64) {
+	var digits [20]byte
+	e.raw(strconv.AppendUint(digits[:0], value, 10))
 }
 
 func (e *encoder) int(name string, value int64) {
@@ -179,12 +209,14 @@ func (e *encoder) int(name string, value int64) {
 func (e *encoder) decimal(name string, value uint64) {
 	e.key(name)
 	e.buf = append(e.buf, '"')
-	e.buf = append(strconv.AppendUint(e.buf, value, 10), '"', ',')
+	e.digits(value)
+	e.buf = append(e.buf, '"', ',')
 }
 
 func (e *encoder) bool(name string, value bool) {
 	e.key(name)
-	e.buf = append(strconv.AppendBool(e.buf, value), ',')
+	e.put(strconv.FormatBool(value))
+	e.buf = append(e.buf, ',')
 }
 
 // json writes a tree of maps and numbers.
@@ -205,10 +237,12 @@ func (e *encoder) time(name string, value time.Time) {
 	if second != s.second || s.text == nil {
 		s.second, s.text = second, value.UTC().AppendFormat(s.text[:0], `"2006-01-02T15:04:05.`)
 	}
-	e.buf = append(append(e.buf, s.text...), `000000000Z",`...)
-	digits := e.buf[len(e.buf)-len(`000000000Z",`):][:9]
-	for i, rest := len(digits)-1, uint32(value.Nanosecond()); i >= 0; i-- {
-		digits[i] += byte(rest % 10)
+	const nanoseconds = `000000000Z",`
+	to := e.room(len(s.text) + len(nanoseconds))
+	to = to[copy(to, s.text):]
+	copy(to, nanoseconds)
+	for i, rest := 8, uint32(value.Nanosecond()); i >= 0; i-- {
+		to[i] += byte(rest % 10)
 		rest /= 10
 	}
 }

@@ -5,8 +5,6 @@
 package ecs
 
 import (
-	"strconv"
-
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/process"
 )
@@ -96,8 +94,10 @@ func (b *Builder) group(object string, id uint32) { b.named(object, id, b.who.Gr
 
 func (b *Builder) named(object string, id uint32, name string) {
 	if e := &b.enc; name == "" { // ten times in most documents of a process
-		e.buf = append(append(append(e.buf, '"'), object...), `":{"id":"`...)
-		e.buf = append(strconv.AppendUint(e.buf, uint64(id), 10), `"},`...)
+		e.key(object)
+		e.put(`{"id":"`)
+		e.digits(uint64(id))
+		e.put(`"},`)
 		return
 	}
 	m := b.enc.open(object)
@@ -118,9 +118,11 @@ func (b *Builder) groups(g *event.Groups) {
 		e.buf = append(e.buf, '{')
 		e.decimal("id", uint64(id))
 		e.str("name", b.who.GroupName(id))
-		e.buf = append(closeWith(e.buf, '}'), ',')
+		e.end('}')
+		e.buf = append(e.buf, ',')
 	}
-	e.buf = append(closeWith(e.buf, ']'), ',')
+	e.end(']')
+	e.buf = append(e.buf, ',')
 	if g.Count > event.MaxGroups {
 		b.gaps.truncated = append(b.gaps.truncated, e.field("supplemental_groups"))
 	}
@@ -144,7 +146,8 @@ func (b *Builder) thread(t *event.Task) {
 	if t.TID != 0 {
 		e.key("id")
 		b.threadAt = len(e.buf)
-		e.buf = append(strconv.AppendUint(e.buf, uint64(t.TID), 10), ',')
+		e.digits(uint64(t.TID))
+		e.buf = append(e.buf, ',')
 	}
 	caps := e.open("capabilities")
 	b.capabilities("effective", t.CapEffective)
@@ -159,15 +162,15 @@ func (b *Builder) previous(p *process.Process) {
 		return
 	}
 	e := &b.enc
+	e.at = append(e.at, len(e.buf))
 	e.key("previous")
-	e.buf = append(e.buf, '[')
-	e.path = append(e.path, "previous")
-	e.buf = append(e.buf, '{')
+	e.put("[{")
 	e.strs("args", p.Previous.Args)
 	e.str("executable", p.Previous.Executable.Name)
 	b.gapPath("executable", p.Previous.Executable)
-	e.buf = append(closeWith(e.buf, '}'), ']', ',')
-	e.path = e.path[:len(e.path)-1]
+	e.end('}')
+	e.put("],")
+	e.at = e.at[:len(e.at)-1]
 }
 
 func (b *Builder) end(l *process.Lineage) {

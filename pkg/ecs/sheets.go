@@ -6,7 +6,6 @@ package ecs
 
 import (
 	"bytes"
-	"strconv"
 	"unsafe"
 
 	"github.com/elastic/cloud-defend/pkg/container"
@@ -50,7 +49,7 @@ func (b *Builder) actorOnce(s *subject) {
 	if kept := b.sheets.kept[s.lineage.Process]; kept != nil && s.ev.Task.TID != 0 && kept.task == task && kept.lineage.Alike(s.lineage) &&
 		kept.users == unsafe.SliceData(b.who.Users) && kept.groups == unsafe.SliceData(b.who.Groups) {
 		e.raw(kept.text[:kept.threadAt])
-		e.buf = strconv.AppendUint(e.buf, uint64(s.ev.Task.TID), 10)
+		e.digits(uint64(s.ev.Task.TID))
 		e.raw(kept.text[kept.threadAt:])
 		return
 	}
