@@ -48,7 +48,7 @@ type Builder struct {
 	message []byte
 	gaps    gaps
 
-	fragments fragments
+	fragments shelf[*process.Process, *fragments]
 	sheets    shelf[*process.Process, *sheet]
 	labels    shelf[uint64, *label] // by cgroup
 	kinds     map[kind][]byte
@@ -62,7 +62,7 @@ type Builder struct {
 func NewBuilder(s Static) *Builder {
 	b := &Builder{
 		common: s, namespace: s.Namespace, node: s.Host.BootID, run: s.Agent.EphemeralID, now: time.Now,
-		fragments: fragments{}, sheets: shelf[*process.Process, *sheet]{}, labels: shelf[uint64, *label]{}, kinds: map[kind][]byte{},
+		kinds: map[kind][]byte{},
 	}
 	if b.namespace == "" {
 		b.namespace = "default"

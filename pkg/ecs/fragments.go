@@ -12,52 +12,67 @@ import (
 	"github.com/elastic/cloud-defend/pkg/process"
 )
 
-// fragments are encoded processes. A Process never changes, most documents are
-// about few of them, and the same parents and leaders stand in each: to encode
-// them is most of a document's cost.
-type fragments map[fragment][]byte
+// relation is what a process is to the one that a document is about.
+type relation uint8
 
-// mostFragments bounds the memory: one takes about a kilobyte, those of which
-// arguments are long are not kept.
 const (
-	mostFragments = 2048
-	maxFragment   = 4096
+	parent relation = iota
+	groupLeader
+	sessionLeader
+	entryLeader
+	relations
 )
 
-// fragment is all that an encoded process depends on. It keeps the Process, so
-// that no other one can have its address.
+var relationNames = [relations]string{"parent", "group_leader", "session_leader", "entry_leader"}
+
+// fragments are a process as it is written in each relation. A Process never
+// changes, most documents are about few of them, and the same parents and leaders
+// stand in each: to encode them is most of a document's cost.
+type fragments [relations]fragment
+
+// maxFragment is the longest that is kept: arguments can be long.
+const maxFragment = 4096
+
+// fragment is a process as it is written, and what that depends on.
 type fragment struct {
-	process        *process.Process
-	object         string
-	same, together bool
-	entry          string
-	users, groups  *container.User // the lists that gave it names
+	text          []byte
+	together      bool
+	entry         string
+	users, groups *container.User // the lists that gave it names
 }
 
-func (b *Builder) fragmentOf(object string, l *process.Lineage, p *process.Process) fragment {
+func (b *Builder) fragmentNow(l *process.Lineage, p *process.Process) fragment {
 	return fragment{
-		process: p, object: object, same: l.Same(p), together: l.Together(p), entry: l.EntryType,
+		together: l.Together(p), entry: l.EntryType,
 		users: unsafe.SliceData(b.who.Users), groups: unsafe.SliceData(b.who.Groups),
 	}
 }
 
-// once writes what encode does, which depends on the fragment alone, and keeps
-// it unless there is something to say about it elsewhere in the document.
-func (b *Builder) once(f fragment, encode func()) {
+// alike says whether two fragments of a process in one relation have one text.
+func (f *fragment) alike(other *fragment) bool {
+	return f.together == other.together && f.entry == other.entry && f.users == other.users && f.groups == other.groups
+}
+
+// related writes a process that is not the one that the document is about, and
+// keeps how unless there is something to say about it elsewhere in the document.
+func (b *Builder) related(as relation, l *process.Lineage, p *process.Process) {
 	e := &b.enc
-	if kept, ok := b.fragments[f]; ok {
-		e.raw(kept)
+	now, all := b.fragmentNow(l, p), b.fragments.kept[p]
+	if all != nil && all[as].text != nil && all[as].alike(&now) {
+		e.raw(all[as].text)
 		return
 	}
 	mark, said := len(e.buf), b.said()
-	encode()
+	b.relative(as, l, p)
 	if b.said() > said || len(e.buf)-mark > maxFragment {
 		return
 	}
-	if len(b.fragments) == mostFragments {
-		clear(b.fragments)
+	if all == nil {
+		all = new(fragments)
 	}
-	b.fragments[f] = bytes.Clone(e.buf[mark:])
+	now.text = bytes.Clone(e.buf[mark:])
+	all[as] = now
+	b.fragments.keep(p, all, len(now.text))
 }
 
 // said counts what there is to say of fields elsewhere in the document.

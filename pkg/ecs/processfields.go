@@ -28,10 +28,10 @@ func (b *Builder) process(s *subject) {
 	b.thread(&s.ev.Task)
 	b.previous(p)
 	b.end(l)
-	b.parent(l.Parent, s)
-	b.leader("group_leader", s, l.GroupLeader)
-	b.leader("session_leader", s, l.SessionLeader)
-	b.leader("entry_leader", s, l.EntryLeader)
+	b.parent(s)
+	b.leader(groupLeader, l, l.GroupLeader)
+	b.leader(sessionLeader, l, l.SessionLeader)
+	b.leader(entryLeader, l, l.EntryLeader)
 	e.close(m)
 }
 
@@ -181,45 +181,40 @@ func (b *Builder) end(l *process.Lineage) {
 	b.enc.int("exit_code", int64(l.ExitCode))
 }
 
-func (b *Builder) parent(parent *process.Process, s *subject) {
-	if parent == nil {
+func (b *Builder) parent(s *subject) {
+	p := s.lineage.Parent
+	if p == nil {
 		if s.ev.Task.ParentPID != 0 {
 			b.gap("parent")
 		}
 		return
 	}
-	l := s.lineage
-	b.once(b.fragmentOf("parent", l, parent), func() {
-		m := b.enc.open("parent")
-		b.identity(parent)
-		b.image(l, parent)
-		b.enc.joined("command_line", parent.Args)
-		b.enc.bool("same_as_process", false)
-		b.enc.close(m)
-	})
+	b.related(parent, s.lineage, p)
 }
 
-// leader writes one of the leaders. Queries cannot compare two fields, so
+// leader writes one of the leaders, if it is known.
+func (b *Builder) leader(as relation, l *process.Lineage, leader *process.Process) {
+	switch {
+	case leader == nil:
+	case l.Same(leader): // its sheet has it, or there is one document
+		b.relative(as, l, leader)
+	default:
+		b.related(as, l, leader)
+	}
+}
+
+// relative writes a process in a relation. Queries cannot compare two fields, so
 // same_as_process does it for them.
-func (b *Builder) leader(name string, s *subject, leader *process.Process) {
-	if leader == nil {
-		return
-	}
-	l := s.lineage
-	if l.Same(leader) { // its sheet has it, or there is one document
-		b.encodeLeader(name, l, leader)
-		return
-	}
-	b.once(b.fragmentOf(name, l, leader), func() { b.encodeLeader(name, l, leader) })
-}
-
-func (b *Builder) encodeLeader(name string, l *process.Lineage, leader *process.Process) {
+func (b *Builder) relative(as relation, l *process.Lineage, p *process.Process) {
 	e := &b.enc
-	m := e.open(name)
-	b.identity(leader)
-	b.image(l, leader)
-	e.bool("same_as_process", l.Same(leader))
-	if name == "entry_leader" {
+	m := e.open(relationNames[as])
+	b.identity(p)
+	b.image(l, p)
+	if as == parent {
+		e.joined("command_line", p.Args)
+	}
+	e.bool("same_as_process", as != parent && l.Same(p))
+	if as == entryLeader {
 		meta := e.open("entry_meta")
 		e.str("type", l.EntryType)
 		e.close(meta)
