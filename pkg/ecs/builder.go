@@ -230,20 +230,11 @@ func (b *Builder) event(s *subject, stream Stream, id []byte) (at int) {
 	e.bytes("id", id)
 	at = len(e.buf) - len(`",`) - len(id)
 	b.kind(s.ev, stream)
-	if s.ev.Folded.Count > 1 {
-		e.time("start", s.ev.Time)
-		e.time("end", s.ev.Folded.Last)
-	} else if n := len(s.ev.Steps); n > 0 {
-		e.time("start", s.ev.Steps[0].Time)
-		e.time("end", s.ev.Steps[n-1].Time)
-	}
-	e.str("module", "cloud_defend")
-	e.str("dataset", stream.Dataset())
 	e.close(m)
 	return at
 }
 
-// kind is what the words for a kind of event depend on.
+// kind is what the words depend on for a kind of event that is told of alone.
 type kind struct {
 	stream  Stream
 	kind    event.Kind
@@ -251,10 +242,12 @@ type kind struct {
 	outcome event.Outcome
 }
 
+// kind writes what of an event follows its id.
 func (b *Builder) kind(ev *event.Event, stream Stream) {
 	e := &b.enc
 	k := kind{stream, ev.Kind, ev.Action, ev.Outcome}
-	if kept, ok := b.kinds[k]; ok && len(ev.Steps) == 0 {
+	alone := len(ev.Steps) == 0 && ev.Folded.Count <= 1
+	if kept, ok := b.kinds[k]; ok && alone {
 		e.raw(kept)
 		return
 	}
@@ -270,8 +263,23 @@ func (b *Builder) kind(ev *event.Event, stream Stream) {
 	e.one("category", category)
 	b.actions(ev)
 	e.str("outcome", outcome(ev))
-	if len(ev.Steps) == 0 {
+	b.span(ev)
+	e.str("module", "cloud_defend")
+	e.str("dataset", stream.Dataset())
+	if alone {
 		b.kinds[k] = slices.Clone(e.buf[mark:])
+	}
+}
+
+// span writes from when until when it was what a document tells of.
+func (b *Builder) span(ev *event.Event) {
+	e := &b.enc
+	if ev.Folded.Count > 1 {
+		e.time("start", ev.Time)
+		e.time("end", ev.Folded.Last)
+	} else if n := len(ev.Steps); n > 0 {
+		e.time("start", ev.Steps[0].Time)
+		e.time("end", ev.Steps[n-1].Time)
 	}
 }
 
