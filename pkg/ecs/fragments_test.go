@@ -5,6 +5,7 @@
 package ecs
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -56,4 +57,28 @@ func TestFragmentsWithGaps(t *testing.T) {
 		require.Contains(t, policy, `"process.executable"`)
 		require.Contains(t, policy, `"process.name"`)
 	}
+}
+
+// A parent that turns out to be in the container has the names of its users.
+func TestFragmentOfAStrangerNoMore(t *testing.T) {
+	s := newScene(&docker)
+	scope := s.scope
+	s.scope = event.Scope{}
+	s.fork(99, 100)
+	s.exec(100, "/usr/bin/shim")
+	s.fork(100, 101)
+	s.scope = scope
+	parent := func() string {
+		s.exec(101, "/bin/sh")
+		var doc struct {
+			Process struct {
+				Parent struct{ User struct{ Name string } }
+			}
+		}
+		require.NoError(t, json.Unmarshal(s.docs[len(s.docs)-1].JSON, &doc))
+		return doc.Process.Parent.User.Name
+	}
+	require.Empty(t, parent())
+	s.file(100, event.ActionDeletion, "lsm__path_unlink", "/srv/z", nil)
+	require.Equal(t, "root", parent())
 }
