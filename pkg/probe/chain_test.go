@@ -88,7 +88,7 @@ var ballast = make([]byte, 64<<20)
 
 func newChain() *chain {
 	debug.SetGCPercent(50) // as there, too
-	boot := time.Unix(1_800_000_000, 0)
+	boot := time.Unix(1_800_000_000, 0).UTC() // as bootTime has it
 	id := process.Identity{BootID: "58842e5e-4780-43fa-be88-e935d902266f", PIDNamespace: 0xEFFFFFFC, BootTime: boot}
 	return &chain{
 		rings: &rings{tests: &canaries{}, boot: boot}, ring: &ring{tentative: map[settleKey]held{}},

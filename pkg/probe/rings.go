@@ -95,13 +95,14 @@ func (rs *rings) start() {
 	}()
 }
 
-// bootTime is the wall-clock time at which the boot clock was zero.
+// bootTime is the wall-clock time at which the boot clock was zero. It is in UTC,
+// as are all times made of it: they have no pointer for the collector to follow.
 func bootTime() (time.Time, error) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		return time.Time{}, fmt.Errorf("read the boot clock: %w", err)
 	}
-	return time.Now().Add(-time.Duration(ts.Nano())), nil
+	return time.Now().Add(-time.Duration(ts.Nano())).UTC(), nil
 }
 
 // alertWait bounds how long an alert waits for lineage when events flood in.
