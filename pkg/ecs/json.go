@@ -24,7 +24,7 @@ type encoder struct {
 	at  []int // where in buf the open objects begin, by their keys
 	// escaped lists the fields, by their whole names, that were not UTF-8.
 	escaped []string
-	stamps  [8]stamp // by the last bits of their second
+	stamps  [64]stamp // by the last bits of their second
 }
 
 // stamp is a second as it is written, up to the decimal point.
@@ -118,13 +118,14 @@ func (e *encoder) strs(name string, values []string) {
 	}
 	e.key(name)
 	valid := allUTF8(values)
-	buf, sep := e.buf, byte('[')
+	sep := byte('[')
 	for _, v := range values {
-		buf = append(buf, sep, '"')
-		buf = append(appendEscaped(buf, v, valid), '"')
+		e.buf = append(e.buf, sep, '"')
+		e.escape(v, valid)
+		e.buf = append(e.buf, '"')
 		sep = ','
 	}
-	e.buf = append(buf, ']', ',')
+	e.buf = append(e.buf, ']', ',')
 	e.note(name, valid)
 }
 
@@ -146,14 +147,14 @@ func (e *encoder) joined(name string, values []string) {
 	}
 	e.key(name)
 	valid := allUTF8(values)
-	buf := append(e.buf, '"')
+	e.buf = append(e.buf, '"')
 	for i, v := range values {
 		if i > 0 {
-			buf = append(buf, ' ')
+			e.buf = append(e.buf, ' ')
 		}
-		buf = appendEscaped(buf, v, valid)
+		e.escape(v, valid)
 	}
-	e.buf = append(buf, '"', ',')
+	e.buf = append(e.buf, '"', ',')
 	e.note(name, valid)
 }
 
@@ -167,6 +168,15 @@ func (e *encoder) value(name, value string) {
 	var valid bool
 	e.buf, valid = appendString(e.buf, value)
 	e.note(name, valid)
+}
+
+// escape writes what stands between the quotes; see appendString.
+func (e *encoder) escape(value string, valid bool) {
+	if allPlain(value) {
+		e.put(value)
+		return
+	}
+	e.buf = appendEscaped(e.buf, value, valid)
 }
 
 // note lists a field that was not UTF-8.
@@ -196,8 +206,10 @@ func (e *encoder) uint(name string, value uint64) {
 }
 
 func (e *encoder) digits(value uint64) {
-	var digits [20]byte
-	e.raw(strconv.AppendUint(digits[:0], value, 10))
+	const most = 20
+	end := len(e.buf)
+	digits := strconv.AppendUint(e.room(most)[:0], value, 10)
+	e.buf = e.buf[:end+len(digits)]
 }
 
 func (e *encoder) int(name string, value int64) {
@@ -351,6 +363,9 @@ func allUTF8(values []string) bool {
 }
 
 func validUTF8[T string | []byte](s T) bool {
+	if allPlain(s) {
+		return true
+	}
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			return utf8.ValidString(string(s))
