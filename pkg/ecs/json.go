@@ -27,10 +27,11 @@ type encoder struct {
 	stamps  [64]stamp // by the last bits of their second
 }
 
-// stamp is a second as it is written, up to the decimal point.
+// stamp is a time as it is written, with the comma.
 type stamp struct {
-	second int64
-	text   []byte
+	second     int64
+	nanosecond int
+	text       []byte
 }
 
 func (e *encoder) reset() {
@@ -244,19 +245,20 @@ func (e *encoder) json(name string, tree map[string]any) {
 // time writes nanoseconds: documents of one node sort as their events happened.
 func (e *encoder) time(name string, value time.Time) {
 	e.key(name)
-	second := value.Unix()
+	second, nanosecond := value.Unix(), value.Nanosecond()
 	s := &e.stamps[uint64(second)%uint64(len(e.stamps))]
 	if second != s.second || s.text == nil {
-		s.second, s.text = second, value.UTC().AppendFormat(s.text[:0], `"2006-01-02T15:04:05.`)
+		s.second, s.nanosecond, s.text = second, nanosecond, value.UTC().AppendFormat(s.text[:0], `"2006-01-02T15:04:05.000000000Z",`)
 	}
-	const nanoseconds = `000000000Z",`
-	to := e.room(len(s.text) + len(nanoseconds))
-	to = to[copy(to, s.text):]
-	copy(to, nanoseconds)
-	for i, rest := 8, uint32(value.Nanosecond()); i >= 0; i-- {
-		to[i] += byte(rest % 10)
-		rest /= 10
+	if nanosecond != s.nanosecond {
+		s.nanosecond = nanosecond
+		digits := s.text[len(`"2006-01-02T15:04:05.`):][:9]
+		for i, rest := len(digits)-1, uint32(nanosecond); i >= 0; i-- {
+			digits[i] = '0' + byte(rest%10)
+			rest /= 10
+		}
 	}
+	e.raw(s.text)
 }
 
 // appendString appends a JSON string. If the text is not UTF-8 it is written as
