@@ -25,7 +25,7 @@ func TestContainersWithAFreeName(t *testing.T) {
 	require.Equal(t, 3, inv.Stats().Known)
 
 	got, _ := inv.Lookup(web1)
-	require.Empty(t, cmp.Diff(Container{
+	require.Empty(t, cmp.Diff(&Container{
 		ID: "web1", Name: "web1", CgroupID: web1, CgroupPath: "/default/web1",
 		Image:   Image{Reference: "docker.io/library/web:2", Repository: "docker.io/library/web", Tag: "2"},
 		Runtime: "containerd", Complete: true,
@@ -46,7 +46,7 @@ func TestContainersWithAFreeName(t *testing.T) {
 	rt.addOwn("batch", "job", "docker.io/library/job:1", "/batch/job")
 	job := n.mkdir("batch/job")
 	inv.Observe(job, "/batch/job")
-	eventually(t, "found by its path", func() bool { c, _ := inv.Lookup(job); return c.Complete && c.ID == "job" })
+	eventually(t, "found by its path", func() bool { c, found := inv.Lookup(job); return found && c.Complete && c.ID == "job" })
 
 	// A cgroup that only looks like one of containerd's.
 	rt.addOwn("batch", "elsewhere", "docker.io/library/x:1", "/batch/other")
@@ -72,7 +72,7 @@ func TestContainerdWithoutCRISpeaksForAll(t *testing.T) {
 	run(t, inv)
 	eventually(t, "listed", func() bool { return inv.Stats().Known == 2 })
 	got, _ := inv.Lookup(cgroup)
-	require.Empty(t, cmp.Diff(Container{
+	require.Empty(t, cmp.Diff(&Container{
 		ID: idA, Name: "nginx", CgroupID: cgroup, CgroupPath: "/" + pod1 + "/" + idA,
 		Image:   Image{Reference: "docker.io/library/nginx:1.25", Repository: "docker.io/library/nginx", Tag: "1.25"},
 		Pod:     Pod{Name: "web-1", Namespace: "shop", UID: "u-1"},

@@ -68,10 +68,10 @@ type Inventory struct {
 }
 
 type entry struct {
-	Container
-	epoch  uint64
-	goneAt time.Time // zero while the cgroup exists
-	nested map[uint64]bool
+	*Container // replaced where it changes: others have it
+	epoch      uint64
+	goneAt     time.Time // zero while the cgroup exists
+	nested     map[uint64]bool
 	// reading is true while somebody attempts to read Users.
 	reading bool
 }
@@ -150,13 +150,13 @@ func New(opts Options) *Inventory {
 
 // Lookup finds the container that a cgroup belongs to. false means that the
 // cgroup is no container's as far as is known yet. A container is still found
-// for a minute after its cgroup went.
-func (inv *Inventory) Lookup(cgroupID uint64) (Container, bool) {
+// for a minute after its cgroup went. It is everybody's: nobody writes to it.
+func (inv *Inventory) Lookup(cgroupID uint64) (*Container, bool) {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	e, found := inv.byCgroup[cgroupID]
 	if !found {
-		return Container{}, false
+		return nil, false
 	}
 	return e.Container, true
 }
@@ -168,7 +168,7 @@ func (inv *Inventory) Containers() []Container {
 	var all []Container
 	for id, e := range inv.byCgroup {
 		if id == e.CgroupID && e.goneAt.IsZero() {
-			all = append(all, e.Container)
+			all = append(all, *e.Container)
 		}
 	}
 	return all
@@ -407,14 +407,15 @@ func (inv *Inventory) add(dir cgroupDir, id string) *entry {
 	if old := inv.byPath[dir.path]; old != nil {
 		inv.gone(old) // its end was not reported, and the name is used again
 	}
-	e := &entry{epoch: inv.epoch, nested: map[uint64]bool{}, Container: Container{ID: id, Runtime: runtimeFromPath(dir.path)}}
+	c := Container{ID: id, Runtime: runtimeFromPath(dir.path)}
 	r, described := inv.records[id]
 	if described {
-		e.Container = inv.describe(r.Container)
+		c = inv.describe(r.Container)
 	}
-	e.CgroupID, e.CgroupPath = dir.id, dir.path
+	c.CgroupID, c.CgroupPath = dir.id, dir.path
+	e := &entry{epoch: inv.epoch, nested: map[uint64]bool{}, Container: &c}
 	inv.byCgroup[dir.id], inv.byPath[dir.path] = e, e
-	inv.push(Change{Container: e.Container})
+	inv.push(Change{Container: c})
 	inv.fresh = append(inv.fresh, e)
 	signal(inv.wake)
 	if !described {
@@ -433,10 +434,10 @@ func (inv *Inventory) learn(r record) {
 		}
 		c := described
 		c.CgroupID, c.CgroupPath, c.Users, c.Groups = e.CgroupID, e.CgroupPath, e.Users, e.Groups
-		if reflect.DeepEqual(c, e.Container) {
+		if reflect.DeepEqual(c, *e.Container) {
 			continue
 		}
-		e.Container = c
+		e.Container = &c
 		if e.goneAt.IsZero() {
 			inv.push(Change{Container: c})
 		}
@@ -450,7 +451,7 @@ func (inv *Inventory) gone(e *entry) {
 	}
 	e.goneAt = time.Now()
 	delete(inv.byPath, e.CgroupPath)
-	inv.push(Change{Container: e.Container, Gone: true})
+	inv.push(Change{Container: *e.Container, Gone: true})
 }
 
 // purge removes what went long ago. Called with mu held.

@@ -151,7 +151,7 @@ func TestRefreshFindsPodContainers(t *testing.T) {
 	pod := Pod{Name: "web-1", Namespace: "shop", UID: "u-1", SandboxID: idPause, Labels: map[string]string{labelQ: "web"}, Label: Pairs{List: []string{labelQ + ":web"}}}
 	got, found := inv.Lookup(cgroup)
 	require.True(t, found)
-	require.Empty(t, cmp.Diff(Container{
+	require.Empty(t, cmp.Diff(&Container{
 		ID: idA, Name: "nginx", CgroupID: cgroup, CgroupPath: "/" + pod1 + "/" + idA,
 		Image:   Image{Reference: "docker.io/library/nginx:1.25", Repository: "docker.io/library/nginx", Tag: "1.25", Digest: digest1},
 		Pod:     pod,
@@ -160,7 +160,7 @@ func TestRefreshFindsPodContainers(t *testing.T) {
 
 	got, found = inv.Lookup(pause)
 	require.True(t, found)
-	require.Empty(t, cmp.Diff(Container{
+	require.Empty(t, cmp.Diff(&Container{
 		ID: idPause, Name: "web-1", CgroupID: pause, CgroupPath: "/" + pod1 + "/" + idPause,
 		Image:   Image{Reference: "registry.k8s.io/pause:3.6", Repository: "registry.k8s.io/pause", Tag: "3.6"},
 		Pod:     pod,
@@ -337,7 +337,7 @@ func TestDockersContainers(t *testing.T) {
 	t.Cleanup(func() { inv.session.close() })
 	got, found := inv.Lookup(cgroup)
 	require.True(t, found)
-	require.Empty(t, cmp.Diff(Container{ID: idA, Runtime: "docker", CgroupID: cgroup, CgroupPath: "/docker/" + idA}, got))
+	require.Empty(t, cmp.Diff(&Container{ID: idA, Runtime: "docker", CgroupID: cgroup, CgroupPath: "/docker/" + idA}, got))
 	require.Equal(t, Runtime{Name: "containerd", Version: "1.6.20", Socket: rt.socket}, inv.Stats().Runtime)
 }
 

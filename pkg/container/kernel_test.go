@@ -56,7 +56,7 @@ func TestKernelContainerd(t *testing.T) {
 	require.Equal(t, existing.Users, got.Users)
 	byCgroup, found := quick.Lookup(got.CgroupID)
 	require.True(t, found)
-	require.Equal(t, got, byCgroup)
+	require.Equal(t, got, *byCgroup)
 
 	require.NoError(t, rt.Stop())
 	realSoon(t, "loss is noticed", func() bool { return !inv.Stats().Connected })
@@ -85,7 +85,7 @@ func living(inv *Inventory, id string) (Container, bool) {
 	defer inv.mu.Unlock()
 	for _, e := range inv.byCgroup {
 		if e.ID == id && e.goneAt.IsZero() {
-			return e.Container, true
+			return *e.Container, true
 		}
 	}
 	return Container{}, false

@@ -104,8 +104,10 @@ func (inv *Inventory) tryUsers(e *entry) <-chan struct{} {
 		defer inv.mu.Unlock()
 		e.reading = false
 		if err == nil && !e.usersDone() {
-			e.Users, e.Groups = users, groups
-			inv.push(Change{Container: e.Container})
+			c := *e.Container
+			c.Users, c.Groups = users, groups
+			e.Container = &c
+			inv.push(Change{Container: c})
 		}
 	}()
 	return tried

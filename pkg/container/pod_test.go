@@ -41,8 +41,8 @@ func TestDescribe(t *testing.T) {
 	// The pod is gone for Kubernetes, its container runs on.
 	inv.Withdraw("u-1")
 	require.NoError(t, inv.Refresh(t.Context()))
-	c, _ = inv.Lookup(cgroup)
-	require.Empty(t, cmp.Diff(changed, c.Pod))
+	known, _ := inv.Lookup(cgroup)
+	require.Empty(t, cmp.Diff(changed, known.Pod))
 	rt.set(func() { clear(rt.containers); clear(rt.sandboxes) })
 	require.NoError(t, inv.Refresh(t.Context()))
 	inv.mu.Lock()

@@ -49,7 +49,7 @@ func TestRuntimeGoesAndComesBack(t *testing.T) {
 		rt.containers[idB] = &other
 	})
 	rt.start(t, true)
-	eventually(t, "newcomer is described", func() bool { c, _ := inv.Lookup(newcomer); return c.Name == "sidecar" })
+	eventually(t, "newcomer is described", func() bool { c, found := inv.Lookup(newcomer); return found && c.Name == "sidecar" })
 	eventually(t, "no fault left", func() bool { return inv.Stats().Connected && inv.Stats().Err == nil })
 	require.Equal(t, 3, inv.Stats().Known)
 }
@@ -73,7 +73,7 @@ func TestASilentRuntimeBlocksNobody(t *testing.T) {
 
 	rt.set(func() { rt.stall = nil })
 	close(stall)
-	eventually(t, "described in the end", func() bool { c, _ := inv.Lookup(cgroup); return c.Complete })
+	eventually(t, "described in the end", func() bool { c, found := inv.Lookup(cgroup); return found && c.Complete })
 }
 
 func TestGarbageOnTheSocket(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/output"
@@ -40,7 +39,7 @@ func TestRefusalsFold(t *testing.T) {
 			for i := range 500 {
 				ev := tc.event
 				ev.Kind, ev.Action, ev.Task.PID, ev.Time = event.File, event.ActionOpen, uint32(i), time.Unix(int64(i), 0)
-				p.document(&ev, p.processes.Apply(&ev), container.Container{}, false, ecs.Match{Alert: true})
+				p.document(&ev, p.processes.Apply(&ev), nil, ecs.Match{Alert: true})
 			}
 			require.Len(t, p.batch, tc.atOnce)
 			p.expire(time.Now().Add(time.Minute))

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/ecs"
 	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/pkg/output"
@@ -67,7 +66,7 @@ func TestStartsMerge(t *testing.T) {
 	tell := func(kind event.Kind, action event.Action, match ecs.Match) {
 		second++
 		ev := event.Event{Kind: kind, Action: action, Outcome: event.OutcomeSuccess, Time: time.Unix(int64(second), 0), Task: event.Task{PID: 7, Start: 7}}
-		p.document(&ev, p.processes.Apply(&ev), container.Container{}, false, match)
+		p.document(&ev, p.processes.Apply(&ev), nil, match)
 	}
 	life := func(exec ecs.Match) {
 		tell(event.Fork, event.ActionFork, ecs.Match{Log: true})

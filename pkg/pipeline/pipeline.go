@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,6 +85,7 @@ type Pipeline struct {
 	own        uint64 // the component's own container; 0 outside containers
 
 	batch   []output.Record
+	docs    []ecs.Doc // of the batch
 	logged  map[processKey]loggedProcess
 	waiting map[processKey]waitingStart
 	tally   *tally
@@ -264,7 +266,8 @@ func (p *Pipeline) flush() error {
 	}
 	err := p.output.Write(context.Background(), p.batch)
 	clear(p.batch)
-	p.batch = p.batch[:0]
+	clear(p.docs)
+	p.batch, p.docs = p.batch[:0], p.docs[:0]
 	if err != nil {
 		return fmt.Errorf("write documents: %w", err)
 	}
@@ -340,7 +343,7 @@ func (p *Pipeline) mustWait(ev *event.Event) bool {
 		return true
 	}
 	c, ok := p.inventory.Lookup(ev.Scope.CgroupID)
-	return !ok || !p.known(c, p.rulesOf(ev))
+	return !ok || !p.known(*c, p.rulesOf(ev))
 }
 
 // follow tells the kernel of containers as they come and go, until ctx ends.
@@ -394,9 +397,9 @@ func (p *Pipeline) settled(held settle.Held) {
 		return
 	}
 	c, ok := p.inventory.Lookup(ev.Scope.CgroupID)
-	known := ok && p.known(c, p.rulesOf(ev))
+	known := ok && p.known(*c, p.rulesOf(ev))
 	if ev.Decision.Unresolved && known {
-		ev.Decision = p.decide(ev, c)
+		ev.Decision = p.decide(ev, *c)
 	}
 	match, fired := p.match(ev)
 	match.Unsettled = ev.Decision.Unresolved && !known
@@ -408,21 +411,21 @@ func (p *Pipeline) settled(held settle.Held) {
 		match.Alert = false
 		p.logged[keyOf(ev)] = loggedProcess{match: match, scope: ev.Scope}
 	}
-	p.document(ev, held.Lineage, c, ok, match)
+	p.document(ev, held.Lineage, c, match)
 }
 
-func (p *Pipeline) document(ev *event.Event, lineage process.Lineage, c container.Container, known bool, match ecs.Match) {
-	rec := output.Record{Event: ev, Lineage: lineage, Match: match}
-	if known {
-		rec.Container = &c
-	}
+// document documents an event; c is nil for the host and where nothing is known.
+func (p *Pipeline) document(ev *event.Event, lineage process.Lineage, c *container.Container, match ecs.Match) {
+	rec := output.Record{Event: ev, Lineage: lineage, Container: c, Match: match}
 	if !p.folds(&rec) && !p.merges(&rec) {
 		p.write(rec)
 	}
 }
 
 func (p *Pipeline) write(rec output.Record) {
-	rec.Docs = p.builder.Documents(nil, rec.Event, &rec.Lineage, rec.Container, &rec.Match)
+	first := len(p.docs)
+	p.docs = p.builder.Documents(p.docs, rec.Event, &rec.Lineage, rec.Container, &rec.Match)
+	rec.Docs = slices.Clip(p.docs[first:])
 	p.tally.count(rec.Event)
 	p.batch = append(p.batch, rec)
 }
@@ -457,6 +460,6 @@ func (p *Pipeline) end(ev *event.Event, lineage process.Lineage) {
 	}
 	delete(p.logged, key)
 	ev.Scope = logged.scope
-	c, known := p.inventory.Lookup(ev.Scope.CgroupID)
-	p.document(ev, lineage, c, known, logged.match)
+	c, _ := p.inventory.Lookup(ev.Scope.CgroupID)
+	p.document(ev, lineage, c, logged.match)
 }
