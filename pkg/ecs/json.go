@@ -192,6 +192,9 @@ func (e *encoder) note(name string, valid bool) {
 
 // field is the whole name of a member of the innermost open object.
 func (e *encoder) field(name string) string {
+	if len(e.at) == 0 {
+		return name
+	}
 	var full []byte
 	for _, at := range e.at {
 		object, _, _ := bytes.Cut(e.buf[at+1:], []byte{'"'})
