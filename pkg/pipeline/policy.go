@@ -87,12 +87,6 @@ func (p *Pipeline) rulesOf(ev *event.Event) *ruleset.Ruleset {
 	return p.rules.of[ev.Decision.Revision]
 }
 
-func (p *Pipeline) originOf(ev *event.Event) Origin {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.rules.origin[ev.Decision.Revision]
-}
-
 func typeOf(ev *event.Event) policy.Type {
 	if ev.Kind == event.File {
 		return policy.File
@@ -151,10 +145,10 @@ func (p *Pipeline) match(ev *event.Event) (ecs.Match, bool) {
 	p.disarm(ev)
 	d := ev.Decision
 	m := ecs.Match{Log: d.Log != 0, Alert: d.Alert != 0 || ev.Outcome == event.OutcomeRefused}
-	if rs := p.rulesOf(ev); rs != nil {
-		m.Selectors = rs.Names(typeOf(ev), d.Selectors)
-		origin := p.originOf(ev)
-		m.PolicyID, m.PolicyRevision = origin.PolicyID, origin.Revision
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m.Selectors = p.rules.namesOf(ev)
+	origin := p.rules.origin[d.Revision]
+	m.PolicyID, m.PolicyRevision = origin.PolicyID, origin.Revision
 	return m, m.Log || m.Alert
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 
 	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/policy"
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 	"github.com/elastic/cloud-defend/pkg/settle"
 )
@@ -27,13 +28,45 @@ type revisions struct {
 	of      map[uint32]*ruleset.Ruleset
 	origin  map[uint32]Origin // of those that are in of
 	held    map[uint32]int    // events that were received and not documented yet
+	names   map[selectors][]string
+}
+
+// selectors are some of a ruleset's.
+type selectors struct {
+	revision uint32
+	of       policy.Type
+	bits     uint64
+}
+
+// mostNames bounds how many of them are remembered.
+const mostNames = 1024
+
+// namesOf are the names of an event's selectors, for reading: events of one kind
+// have one list.
+func (r *revisions) namesOf(ev *event.Event) []string {
+	rs := r.of[ev.Decision.Revision]
+	if rs == nil {
+		return nil
+	}
+	key := selectors{ev.Decision.Revision, typeOf(ev), ev.Decision.Selectors}
+	names, known := r.names[key]
+	if !known {
+		names = rs.Names(key.of, key.bits)
+		if len(r.names) >= mostNames {
+			clear(r.names)
+		}
+		r.names[key] = names
+	}
+	return names
 }
 
 // add makes a ruleset the newest revision.
 func (r *revisions) add(revision uint32, rs *ruleset.Ruleset, origin Origin) {
 	if r.of == nil {
 		r.of, r.origin, r.held = map[uint32]*ruleset.Ruleset{}, map[uint32]Origin{}, map[uint32]int{}
+		r.names = map[selectors][]string{}
 	}
+	clear(r.names) // the number may have been another's, which was dropped
 	r.before, r.current = r.current, revision
 	r.of[r.current] = rs
 	r.origin[r.current] = origin
