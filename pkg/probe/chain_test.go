@@ -87,7 +87,7 @@ type chain struct {
 var ballast = make([]byte, 64<<20)
 
 func newChain() *chain {
-	debug.SetGCPercent(50) // as there, too
+	debug.SetGCPercent(50)                    // as there, too
 	boot := time.Unix(1_800_000_000, 0).UTC() // as bootTime has it
 	id := process.Identity{BootID: "58842e5e-4780-43fa-be88-e935d902266f", PIDNamespace: 0xEFFFFFFC, BootTime: boot}
 	return &chain{
@@ -226,20 +226,36 @@ func BenchmarkChain(b *testing.B) {
 // decoded, get their lineage and become documents. events/cpu-s is comparable on
 // a busy machine, too.
 func BenchmarkTake(b *testing.B) {
-	b.Run("file", func(b *testing.B) { benchmarkTake(b, 2, 3, 4, 5, 6, 7) })
-	b.Run("process", func(b *testing.B) { benchmarkTake(b, 0, 1, lifeEvents-1) }) // one after another
+	b.Run("file", func(b *testing.B) { benchmarkTake(b, fileRecords...) })
+	b.Run("process", func(b *testing.B) { benchmarkTake(b, processRecords...) })
 }
 
-// benchmarkTake takes the same records of a life again and again.
+// Which records of a life are taken, one after another.
+var (
+	fileRecords    = []int{2, 3, 4, 5, 6, 7}
+	processRecords = []int{0, 1, lifeEvents - 1} // fork, exec and end
+)
+
 func benchmarkTake(b *testing.B, which ...int) {
-	records := life(1000)
-	c := newChain()
-	c.populate()
-	c.take(records[0])
-	c.take(records[1])
+	c, next := again(which)
 	b.ReportAllocs()
 	before, n := cpu(b), 0
 	for b.Loop() {
+		next()
+		n++
+	}
+	b.ReportMetric(float64(n)/(cpu(b)-before).Seconds(), "events/cpu-s")
+	b.ReportMetric(float64(c.bytes)/float64(n), "B/doc")
+}
+
+// again takes the same records of a life again and again, one at each call.
+func again(which []int) (c *chain, next func()) {
+	records, n := life(1000), 0
+	c = newChain()
+	c.populate()
+	c.take(records[0])
+	c.take(records[1])
+	return c, func() {
 		raw := records[which[n%len(which)]]
 		r := (*bpfRecord)(unsafe.Pointer(&raw[0]))
 		r.Time += 1 << 20
@@ -251,8 +267,22 @@ func benchmarkTake(b *testing.B, which ...int) {
 		c.batch = c.batch[:0]
 		n++
 	}
-	b.ReportMetric(float64(n)/(cpu(b)-before).Seconds(), "events/cpu-s")
-	b.ReportMetric(float64(c.bytes)/float64(n), "B/doc")
+}
+
+// A record takes at most two allocations until it is a document.
+func TestTakeAllocations(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100)) // newChain changes it
+	for name, which := range map[string][]int{"file": fileRecords, "process": processRecords} {
+		_, next := again(which)
+		const events = 3000
+		allocations := testing.AllocsPerRun(1, func() {
+			for range events {
+				next()
+			}
+		})
+		t.Logf("%s: %.2f allocations an event", name, allocations/events)
+		require.LessOrEqual(t, allocations, 2.0*events, name)
+	}
 }
 
 type stringer string
