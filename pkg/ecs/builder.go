@@ -52,7 +52,8 @@ type Builder struct {
 	sheets    shelf[*process.Process, *sheet]
 	labels    shelf[uint64, *label] // by cgroup
 	kinds     map[kind][]byte
-	sheaf     []byte // see begin; so is scratch
+	verdicts  map[place]verdict // hooks are few
+	sheaf     []byte            // see begin; so is scratch
 	scratch   []byte
 	threadAt  int                  // where the thread's id was written
 	who       *container.Container // whose names the ids of a document have
@@ -62,7 +63,7 @@ type Builder struct {
 func NewBuilder(s Static) *Builder {
 	b := &Builder{
 		common: s, namespace: s.Namespace, node: s.Host.BootID, run: s.Agent.EphemeralID, now: time.Now,
-		kinds: map[kind][]byte{},
+		kinds: map[kind][]byte{}, verdicts: map[place]verdict{},
 	}
 	if b.namespace == "" {
 		b.namespace = "default"

@@ -38,18 +38,7 @@ func (b *Builder) policy(s *subject) {
 		b.gaps.unresolved = append(b.gaps.unresolved, "cloud_defend.matched_selectors")
 	}
 	m := e.open("cloud_defend")
-	e.strs("matched_selectors", s.match.Selectors)
-	if s.container != nil {
-		workload := e.open("workload")
-		e.str("name", s.container.Pod.Owner.Name)
-		e.close(workload)
-	}
-	e.str("package_policy_id", s.match.PolicyID)
-	if s.match.PolicyRevision != 0 {
-		e.int("package_policy_revision", s.match.PolicyRevision)
-	}
-	b.hooks(s.ev)
-	e.str("mode", b.common.Mode)
+	b.verdictOnce(s)
 	if n := s.ev.Folded.Count; n > 1 {
 		e.uint("count", n)
 	}
@@ -64,20 +53,4 @@ func (b *Builder) policy(s *subject) {
 	e.strs("foreign", b.gaps.foreign)
 	e.strs("escaped", e.escaped)
 	e.close(m)
-}
-
-func (b *Builder) hooks(ev *event.Event) {
-	e := &b.enc
-	switch {
-	case ev.Kind == event.File:
-		e.str("hook_point", ev.Hook)
-	case len(ev.Steps) == 0:
-		e.one("hook_point", ev.Hook)
-	default:
-		hooks := make([]string, 0, 3)
-		for _, step := range ev.Steps {
-			hooks = append(hooks, step.Hook)
-		}
-		e.strs("hook_point", hooks)
-	}
 }

@@ -25,6 +25,12 @@ func TestKeptIsAsNew(t *testing.T) {
 		change(&other)
 		return &other
 	}
+	judge := func(s *subject, change func(*Match)) {
+		m := *s.match
+		change(&m)
+		s.match = &m
+	}
+	few := []string{"a", "b"}
 	changes := map[string]func(*subject){
 		"nothing":         func(*subject) {},
 		"thread":          func(s *subject) { s.ev.Task.TID = 4_000_000 },
@@ -37,6 +43,13 @@ func TestKeptIsAsNew(t *testing.T) {
 		"too many groups": func(s *subject) { s.ev.Task.Groups.Count = event.MaxGroups + 1 },
 		"operation":       func(s *subject) { s.ev.Action = event.ActionDeletion },
 		"outcome":         func(s *subject) { s.ev.Outcome = event.OutcomeUnknown },
+		"hook":            func(s *subject) { s.ev.Hook = "lsm__path_mknod" },
+		"selectors":       func(s *subject) { judge(s, func(m *Match) { m.Selectors = few }) },
+		"one selector":    func(s *subject) { judge(s, func(m *Match) { m.Selectors = few[:1] }) },
+		"not UTF-8":       func(s *subject) { judge(s, func(m *Match) { m.Selectors = []string{"\xff"} }) },
+		"policy":          func(s *subject) { judge(s, func(m *Match) { m.PolicyID = "p" }) },
+		"revision":        func(s *subject) { judge(s, func(m *Match) { m.PolicyRevision = 9 }) },
+		"workload":        func(s *subject) { s.container.Pod.Owner.Name = "w" },
 		"exec":            func(s *subject) { s.ev.Kind, s.ev.Action = event.Exec, event.ActionExec },
 		"args": func(s *subject) {
 			s.lineage.Process = again(l.Process, func(p *process.Process) { p.Args = []string{"x"} })
