@@ -32,6 +32,7 @@ type Bed struct {
 	// Cache is where kernels come from; whoever furnishes guests with more packages can take them from it too.
 	Cache *debian.Cache
 	log   io.Writer
+	known known
 }
 
 // Open installs what the host lacks, which log is told first, and opens the cache.
@@ -74,16 +75,30 @@ func (b *Bed) Kernel(ctx context.Context, name string) (*Kernel, error) {
 	return k, nil
 }
 
-// Run runs a machine furnished with busybox; see the function Run.
+// Run runs a machine, furnished with busybox, to its end. A boot that dies is tried a second time, because emulation is
+// at fault more often than the kernel; nothing else is retried. A command's exit status is no error of Run.
 func (b *Bed) Run(ctx context.Context, g Guest) (Result, error) {
-	busybox, err := b.busybox(ctx, g.Kernel.Arch)
+	g, err := b.furnish(ctx, g)
 	if err != nil {
 		return Result{}, err
+	}
+	init, err := b.known.init(ctx, g.Kernel.Arch)
+	if err != nil {
+		return Result{}, err
+	}
+	return run(ctx, withDefaults(g), init)
+}
+
+// furnish adds busybox.
+func (b *Bed) furnish(ctx context.Context, g Guest) (Guest, error) {
+	busybox, err := b.busybox(ctx, g.Kernel.Arch)
+	if err != nil {
+		return g, err
 	}
 	files := map[string]string{"/bin/busybox": busybox}
 	maps.Copy(files, g.Files)
 	g.Files = files
-	return Run(ctx, g)
+	return g, nil
 }
 
 func (b *Bed) busybox(ctx context.Context, arch string) (string, error) {

@@ -89,16 +89,14 @@ var etc = map[string]string{
 // bootTimeout is generous: a boot takes 2 to 10 seconds, the slow ones on a busy host.
 const bootTimeout = 90 * time.Second
 
-// Run runs a machine to its end. A boot that dies is tried a second time, because emulation is at fault more often
-// than the kernel; nothing else is retried. A command's exit status is no error of Run.
-func Run(ctx context.Context, g Guest) (Result, error) {
-	g = withDefaults(g)
+// run runs a machine whose first process is init.
+func run(ctx context.Context, g Guest, init []byte) (Result, error) {
 	dir, err := os.MkdirTemp("", "vm-")
 	if err != nil {
 		return Result{}, err
 	}
 	defer os.RemoveAll(dir)
-	if err := makeFiles(ctx, g, dir); err != nil {
+	if err := makeFiles(ctx, g, init, dir); err != nil {
 		return Result{}, fmt.Errorf("make guest: %w", err)
 	}
 	result, err := boot(ctx, g, dir)
@@ -129,15 +127,27 @@ func withDefaults(g Guest) Guest {
 }
 
 // makeFiles writes the initramfs and, if there is to be one, the disk into dir.
-func makeFiles(ctx context.Context, g Guest, dir string) error {
-	a := newArchive()
-	init, err := buildInit(ctx, g.Kernel.Arch, dir)
+func makeFiles(ctx context.Context, g Guest, init []byte, dir string) error {
+	a, err := pack(ctx, g, init)
 	if err != nil {
 		return err
 	}
-	if err := a.tree("/init", init); err != nil {
+	if g.Disk != "" {
+		if err := makeDisk(ctx, filepath.Join(dir, "disk"), g.Disk, g.DiskFreeMB); err != nil {
+			return err
+		}
+	}
+	f, err := os.Create(filepath.Join(dir, "initramfs"))
+	if err != nil {
 		return err
 	}
+	return errors.Join(a.write(f), f.Close())
+}
+
+// pack collects what the initramfs consists of.
+func pack(ctx context.Context, g Guest, init []byte) (*archive, error) {
+	a := newArchive()
+	a.put("/init", entry{mode: 0o755, content: init, size: int64(len(init))})
 	for _, target := range []string{"/root", "/bin", "/sbin", "/usr/bin", "/var/lib"} {
 		a.put(target, entry{mode: os.ModeDir | 0o755})
 	}
@@ -146,23 +156,27 @@ func makeFiles(ctx context.Context, g Guest, dir string) error {
 	}
 	for target, source := range maps.All(g.Files) {
 		if err := a.tree(target, source); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	j := job.Job{}
 	for _, c := range g.Commands {
 		j.Commands = append(j.Commands, c.Command)
 	}
-	if j.Modules, err = addModules(ctx, a, g); err != nil {
-		return err
+	modules, err := addModules(ctx, a, g)
+	if err != nil {
+		return nil, err
 	}
+	j.Modules = modules
 	if g.Disk != "" {
 		j.Disk = "/dev/vda"
-		if err := makeDisk(ctx, filepath.Join(dir, "disk"), g.Disk, g.DiskFreeMB); err != nil {
-			return err
-		}
 	}
-	return writeInitramfs(a, j, filepath.Join(dir, "initramfs"))
+	text, err := json.Marshal(j)
+	if err != nil {
+		return nil, err
+	}
+	a.bytes(job.Path, text)
+	return a, nil
 }
 
 func addModules(ctx context.Context, a *archive, g Guest) ([]string, error) {
@@ -179,28 +193,21 @@ func addModules(ctx context.Context, a *archive, g Guest) ([]string, error) {
 	return paths, nil
 }
 
-func writeInitramfs(a *archive, j job.Job, to string) error {
-	text, err := json.Marshal(j)
+// buildInit compiles the guest's first process; the Go build cache makes all times but the first cheap. No commit is in
+// it: what did not change is the same program.
+func buildInit(ctx context.Context, arch string) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "init-")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	a.bytes(job.Path, text)
-	f, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	return errors.Join(a.write(f), f.Close())
-}
-
-// buildInit compiles the guest's first process; the Go build cache makes all times but the first cheap.
-func buildInit(ctx context.Context, arch, dir string) (string, error) {
+	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "init")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "github.com/elastic/cloud-defend/testing/guest")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, "github.com/elastic/cloud-defend/testing/guest")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build testing/guest: %w\n%s", err, out)
+		return nil, fmt.Errorf("build testing/guest: %w\n%s", err, out)
 	}
-	return path, nil
+	return os.ReadFile(path)
 }
 
 // makeDisk makes an ext4 image with a copy of source; it needs neither root nor a loop device.
@@ -222,12 +229,15 @@ func makeDisk(ctx context.Context, path, source string, freeMB int) error {
 	megabytes := size*11/10>>20 + int64(freeMB)
 	cmd := exec.CommandContext(ctx, "mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0",
 		"-d", source, path, fmt.Sprintf("%dM", megabytes))
-	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	cmd.Env = append(os.Environ(), diskPath())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("make disk of %s: %w\n%s", source, err, out)
 	}
 	return nil
 }
+
+// diskPath is the environment's PATH with the folders that mke2fs is in, which not everybody's has.
+func diskPath() string { return "PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin" }
 
 // Values of the kernel's parameter lsm= for the two modes that the kernel suite runs in.
 const (
