@@ -56,13 +56,15 @@ func Unit(ctx context.Context) error {
 }
 
 // TestVM runs the kernel tests on one kernel of testing/kernels.txt, with and without BPF LSM. RUN (a pattern of test
-// names) and PKG (a pattern of packages, default ./...) narrow them down; LOG=1 prints the figures that they log.
+// names) and PKG (a pattern of packages, default ./...) narrow them down; LOG=1 prints the figures that they log. What
+// passed, and nothing that decides it changed since, is not run again but kept; FRESH=1 runs everything.
 func TestVM(ctx context.Context, kernel string) error {
 	tally, err := suite.Kernels(ctx, ".", os.Getenv("RUN"), os.Getenv("PKG"), os.Stdout, kernel)
 	return finish(tally, err)
 }
 
-// Test is the gate that every change passes: unit tests, and the kernel tests on three kernels.
+// Test is the gate that every change passes: unit tests, and the kernel tests on three kernels. As with testVM, FRESH=1
+// runs kernel tests again whose results are kept.
 func Test(ctx context.Context) error {
 	tally, err := suite.Gate(ctx, ".", os.Stdout)
 	return finish(tally, err)

@@ -150,15 +150,20 @@ func rootFiles(ctx context.Context, busybox, build string) (map[string]image.Fil
 // program builds one of testing/progs.
 func program(ctx context.Context, build, name string) (image.File, error) {
 	to := filepath.Join(build, name)
-	if err := BuildStatic(ctx, to, "github.com/elastic/cloud-defend/testing/progs/"+name); err != nil {
+	if err := BuildStatic(ctx, to, "github.com/elastic/cloud-defend/testing/progs/"+name, NoCommit); err != nil {
 		return image.File{}, err
 	}
 	return image.Program(to)
 }
 
-// BuildStatic builds a program of this module that runs on any Linux of the guests' architecture.
-func BuildStatic(ctx context.Context, to, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=grpcnotrace", "-ldflags=-s -w", "-o", to, pkg)
+// NoCommit is a flag of BuildStatic: the commit is not in the program, so that one that no commit changed is the same.
+const NoCommit = "-buildvcs=false"
+
+// BuildStatic builds a program of this module that runs on any Linux of the guests' architecture. Flags are those of
+// "go build".
+func BuildStatic(ctx context.Context, to, pkg string, flags ...string) error {
+	args := append([]string{"build", "-trimpath", "-tags=grpcnotrace", "-ldflags=-s -w", "-o", to}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

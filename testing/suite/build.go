@@ -31,6 +31,8 @@ type Package struct {
 	Tests []string
 	// Containers: its tests run containers.
 	Containers bool
+
+	key string // stands for all that decides its result in one machine; empty where results are not kept
 }
 
 // Build builds the test program of each package that has kernel tests, once for all kernels, into the folder to, and
@@ -113,7 +115,7 @@ func anyMatches(dir string, files []string) (bool, error) {
 func build(ctx context.Context, p Package) error { return buildFor(ctx, runtime.GOARCH, p) }
 
 func buildFor(ctx context.Context, arch string, p Package) error {
-	_, err := goOutputFor(ctx, arch, p.Dir, "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", p.Binary, ".")
+	_, err := goOutputFor(ctx, arch, p.Dir, "test", "-c", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", p.Binary, ".")
 	return err
 }
 

@@ -6,7 +6,9 @@ package suite
 
 import (
 	"bytes"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -47,4 +49,30 @@ func TestBuild(t *testing.T) {
 	require.ErrorContains(t, err, "no kernel test matches None in ./...")
 	_, err = Build(t.Context(), root, to, KernelTests, &out, "./unit")
 	require.ErrorContains(t, err, "no kernel test")
+}
+
+// A clone at another place, with a history, makes the same test program.
+func TestBuildIsTheSameElsewhere(t *testing.T) {
+	var programs [][]byte
+	for _, name := range []string{"here", "there, with commits"} {
+		root := filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.MkdirAll(root, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(root, "go.mod"), []byte("module m.test/x\n\ngo 1.26\n"), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(root, "x_test.go"),
+			[]byte("package x\n\nimport \"testing\"\n\nfunc TestKernelOne(t *testing.T) { t.Error(1) }\n"), 0o644))
+		if len(programs) > 0 {
+			for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=n", "-c", "user.email=n@m.test", "commit", "-q", "-m", "x"}} {
+				cmd := exec.CommandContext(t.Context(), "git", args...)
+				cmd.Dir = root
+				out, err := cmd.CombinedOutput()
+				require.NoError(t, err, "%s", out)
+			}
+		}
+		packages, err := Build(t.Context(), root, t.TempDir(), KernelTests, io.Discard, ".")
+		require.NoError(t, err)
+		program, err := os.ReadFile(packages[0].Binary)
+		require.NoError(t, err)
+		programs = append(programs, program)
+	}
+	require.True(t, bytes.Equal(programs[0], programs[1]))
 }

@@ -33,7 +33,7 @@ func furnish(ctx context.Context, bed *vm.Bed, g vm.Guest, packages []Package, t
 	}
 	if slices.ContainsFunc(packages, func(p Package) bool { return p.Containers && p.Name != containersPackage }) {
 		built := filepath.Join(to, "cloud-defend")
-		if err := containers.BuildStatic(ctx, built, program); err != nil {
+		if err := containers.BuildStatic(ctx, built, program, containers.NoCommit); err != nil {
 			return g, err
 		}
 		files[containers.Product] = built

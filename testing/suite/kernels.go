@@ -16,6 +16,7 @@ import (
 	testbed "github.com/elastic/cloud-defend/testing"
 	"github.com/elastic/cloud-defend/testing/debian"
 	"github.com/elastic/cloud-defend/testing/readme"
+	"github.com/elastic/cloud-defend/testing/shelf"
 	"github.com/elastic/cloud-defend/testing/vm"
 )
 
@@ -76,14 +77,17 @@ func runKernels(ctx context.Context, root, names, pattern string, out io.Writer,
 	if err != nil {
 		return Tally{}, err
 	}
-	guest, err := furnish(ctx, bed, vm.Guest{}, packages, to, out)
+	results, err := openShelf(bed.Cache)
+	if err != nil {
+		return Tally{}, fmt.Errorf("open the kept results: %w", err)
+	}
+	furnished, err := furnish(ctx, bed, vm.Guest{}, packages, to, out)
 	if err != nil {
 		return Tally{}, err
 	}
 	var machines []part
 	for _, name := range kernels {
-		g, chosen := guest, packages
-		g.Kernel, err = bed.Kernel(ctx, name)
+		kernel, err := bed.Kernel(ctx, name)
 		if errors.Is(err, debian.ErrWithdrawn) {
 			fmt.Fprintf(out, "NOT RUN: Linux %s: %v\n", name, err)
 			continue
@@ -91,27 +95,44 @@ func runKernels(ctx context.Context, root, names, pattern string, out io.Writer,
 		if err != nil {
 			return Tally{}, err
 		}
-		if g.Kernel.Arch != runtime.GOARCH {
-			if chosen, err = foreign(ctx, g.Kernel.Arch, to, packages); err != nil {
+		chosen := packages
+		if kernel.Arch != runtime.GOARCH {
+			if chosen, err = foreign(ctx, kernel.Arch, to, packages); err != nil {
 				return Tally{}, err
 			}
-			g = vm.Guest{Kernel: g.Kernel}
 		}
-		machines = append(machines, modes(bed, g, name, chosen)...)
+		furnished.Kernel = kernel
+		plain := vm.Guest{Kernel: kernel}
+		// Apart, so that only those that see the component's program depend on it.
+		with, without := divide(chosen)
+		machines = append(machines, modes(bed, results, plain, name, without)...)
+		machines = append(machines, modes(bed, results, furnished, name+" containers", with)...)
 	}
 	total, err := runParts(ctx, append(machines, more...), out)
 	if err != nil {
 		return total, err
 	}
-	fmt.Fprintf(out, "%d machines ran, in %s\n", len(machines), since(start))
+	fmt.Fprintf(out, "%d machines reported, in %s\n", len(machines), since(start))
 	if len(machines) == 0 {
 		total.fail("no kernel to run on")
 	}
 	return total, nil
 }
 
+// divide returns the packages that run containers, and the others.
+func divide(packages []Package) (with, without []Package) {
+	for _, p := range packages {
+		if p.Containers {
+			with = append(with, p)
+		} else {
+			without = append(without, p)
+		}
+	}
+	return with, without
+}
+
 // modes returns a machine for each mode that has tests to run.
-func modes(bed *vm.Bed, guest vm.Guest, kernel string, packages []Package) []part {
+func modes(bed *vm.Bed, results *shelf.Shelf, guest vm.Guest, name string, packages []Package) []part {
 	var machines []part
 	for _, mode := range Modes {
 		chosen := mode.choose(packages)
@@ -119,9 +140,9 @@ func modes(bed *vm.Bed, guest vm.Guest, kernel string, packages []Package) []par
 			continue
 		}
 		machines = append(machines, part{
-			name: kernel + " " + mode.Name, whole: mode.CPUs > 1,
+			name: name + " " + mode.Name, whole: mode.CPUs > 1,
 			run: func(ctx context.Context, out io.Writer) (Tally, error) {
-				return Machine(ctx, bed, guest, mode, chosen, out)
+				return Machine(ctx, bed, results, guest, mode, chosen, out)
 			},
 		})
 	}

@@ -5,6 +5,7 @@
 package suite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/elastic/cloud-defend/testing/kerneltest"
+	"github.com/elastic/cloud-defend/testing/shelf"
 	"github.com/elastic/cloud-defend/testing/vm"
 	"github.com/elastic/cloud-defend/testing/vm/job"
 )
@@ -67,36 +69,44 @@ const (
 	longMemoryMB   = 4096          // a long storm keeps all that it did until it judges
 )
 
+// host is where machines run.
+type host interface {
+	// Digest stands for all that decides what a guest's commands come to.
+	Digest(ctx context.Context, g vm.Guest) (string, error)
+	Run(ctx context.Context, g vm.Guest) (vm.Result, error)
+}
+
 // Machine runs the kernel tests of all packages in one machine and prints a line for each test. Guest has the kernel
-// and whatever else the machine is to have; its commands are ignored. The error is about the host; whatever goes
-// wrong in the machine is counted as failed.
-func Machine(ctx context.Context, bed *vm.Bed, g vm.Guest, mode Mode, packages []Package, out io.Writer) (Tally, error) {
+// and whatever else the machine is to have; its commands are ignored. Packages whose tests passed in such a machine
+// before, and are on the shelf, are taken from there. The error is about the host; whatever goes wrong in the machine is
+// counted as failed.
+func Machine(ctx context.Context, bed host, results *shelf.Shelf, g vm.Guest, mode Mode, packages []Package, out io.Writer) (Tally, error) {
 	start := time.Now()
 	name := "Linux " + g.Kernel.Release + " " + mode.Name
 	fmt.Fprintf(out, "%s: %d packages\n", name, len(packages))
-	r := newResults()
 	g.Cmdline = strings.TrimSpace(g.Cmdline + " lsm=" + mode.Modules)
 	g.Timeout, g.CPUs = machineTimeout, mode.CPUs
 	if kerneltest.Long() {
 		g.Timeout, g.MemoryMB = longTimeout, longMemoryMB
 	}
-	g, converters := load(ctx, g, packages, r, out)
-	result, fault := bed.Run(ctx, g)
-	for _, c := range converters {
-		if err := c.close(); err != nil {
-			return Tally{}, err
-		}
+	k := keeper{bed, results, g}
+	kept, left, err := k.find(ctx, packages, out)
+	if err != nil {
+		return Tally{}, err
 	}
-	if ctx.Err() != nil {
-		return Tally{}, context.Cause(ctx)
+	ran, result, err := k.run(ctx, left, out)
+	if err != nil {
+		return Tally{}, err
 	}
-	t := r.account(packages, result.Exits, fault)
+	var t Tally
+	t.Add(kept.Tally)
+	t.Add(ran.Tally)
 	printFailures(out, t)
 	if result.Retried {
 		fmt.Fprintf(out, "%s: the first boot died, this was the second\n", name)
 	}
 	fmt.Fprintf(out, "%s: %s; %d of %d packages and %d of %d tests reported, in %s of which %.1fs boot\n", name, t,
-		len(result.Exits), len(packages), r.reported(packages), shipped(packages), since(start), result.Boot.Seconds())
+		kept.packages+ran.packages, len(packages), kept.tests+ran.tests, shipped(packages), since(start), result.Boot.Seconds())
 	for _, reason := range slices.Sorted(maps.Keys(t.Reasons)) {
 		fmt.Fprintf(out, "  skipped %d: %s\n", t.Reasons[reason], reason)
 	}
@@ -192,6 +202,7 @@ type converter struct {
 	pkg     string
 	results *results
 	out     io.Writer
+	raw     bytes.Buffer // all that came
 
 	cmd   *exec.Cmd
 	input io.WriteCloser
@@ -205,6 +216,7 @@ func (c *converter) Write(p []byte) (int, error) {
 			return 0, fmt.Errorf("start test2json: %w", err)
 		}
 	}
+	c.raw.Write(p)
 	return c.input.Write(p)
 }
 

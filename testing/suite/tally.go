@@ -28,6 +28,8 @@ type event struct {
 // failed if none of them did and it still failed.
 type Tally struct {
 	Passed, Failed, Skipped int
+	// Kept is how many of those that passed or were skipped did so in an earlier run.
+	Kept int
 	// Reasons counts skips by their reason.
 	Reasons map[string]int
 	// Failures has, for each test that failed, its name and what it printed.
@@ -39,6 +41,7 @@ func (t *Tally) Add(other Tally) {
 	t.Passed += other.Passed
 	t.Failed += other.Failed
 	t.Skipped += other.Skipped
+	t.Kept += other.Kept
 	if t.Reasons == nil {
 		t.Reasons = map[string]int{}
 	}
@@ -50,7 +53,11 @@ func (t *Tally) Add(other Tally) {
 
 // String is the plain line that ends a run.
 func (t Tally) String() string {
-	return fmt.Sprintf("%d passed, %d failed, %d skipped", t.Passed, t.Failed, t.Skipped)
+	text := fmt.Sprintf("%d passed, %d failed, %d skipped", t.Passed, t.Failed, t.Skipped)
+	if t.Kept > 0 {
+		text += fmt.Sprintf(", %d of them kept", t.Kept)
+	}
+	return text
 }
 
 // fail counts something as a failed test that is none.
