@@ -16,15 +16,27 @@ import (
 
 // Instructions holds what the hooks cost to the figures that are kept, as one test.
 func Instructions(ctx context.Context, root string, out io.Writer) (Tally, error) {
-	return judgeCost(instructions.Compare(ctx, root, out), out)
+	cache, err := debian.Open(out)
+	if err != nil {
+		return Tally{}, err
+	}
+	results, err := openShelf(cache)
+	if err != nil {
+		return Tally{}, err
+	}
+	kept, err := instructions.Compare(ctx, root, results, out)
+	return judgeCost(kept, err, out)
 }
 
 // judgeCost counts a comparison that came to an end; any other error is about the host.
-func judgeCost(err error, out io.Writer) (Tally, error) {
+func judgeCost(kept bool, err error, out io.Writer) (Tally, error) {
 	var t Tally
 	switch {
 	case err == nil:
 		t.Passed++
+		if kept {
+			t.Kept++
+		}
 	case errors.Is(err, instructions.ErrRegression):
 		t.fail("%v", err)
 		printFailures(out, t)
