@@ -65,10 +65,14 @@ func times(d []time.Duration) string {
 	return fmt.Sprintf("%s (at most %s)", d[len(d)/2].Round(10*time.Microsecond), d[len(d)-1].Round(10*time.Microsecond))
 }
 
-// calm is what swaps take while nothing else runs.
+// calm is what swaps take while nothing else runs. It judges nothing: the figure is for those who publish it.
 func (s *storm) calm() []time.Duration {
 	s.t.Helper()
-	for range 21 {
+	swaps := 2
+	if kerneltest.Long() {
+		swaps = 21
+	}
+	for range swaps {
 		s.swap(s.p.Swap)
 	}
 	return s.swaps[1:] // the first one attaches the hooks
