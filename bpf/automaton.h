@@ -162,9 +162,18 @@ __noinline int automaton_strides(__u32 index)
 /* What the longest path has, with a step for each eight bytes of its names. */
 #define MAX_STEPS (MAX_COMPONENTS * (MAX_NAME + 1) / 8)
 
+/* Reads on to the end of the path. */
+__noinline int automaton_rest(__u32 index)
+{
+	for (__u32 i = 0; i < MAX_STEPS / STRIDE_WORDS / STRIDES; i++)
+		if (automaton_strides(index))
+			break;
+	return 0;
+}
+
 /*
- * What the automata that begin in starts accept of the path that was climbed last.
- * Unless it is NULL, below gets what they accept of paths below it.
+ * What the automata that begin in starts accept of the path that was climbed last,
+ * and in *below, of paths below it.
  */
 static __always_inline __u64 automata_path(volatile struct scratch *s, const struct policy *p,
 					   const __u32 *starts, __u32 index, __u64 *below)
@@ -182,23 +191,29 @@ static __always_inline __u64 automata_path(volatile struct scratch *s, const str
 		if (!s->depth)
 			s->state = cell_state(automaton_step(p, state, '/'));
 		else if (!automaton_stride(index)) /* most paths end here, without another call */
-			for (__u32 i = 0; i < MAX_STEPS / STRIDE_WORDS / STRIDES; i++)
-				if (automaton_strides(index))
-					break;
+			automaton_rest(index);
 		accepted |= automaton_accept(p, s->state);
-		if (below)
-			*below |= automaton_below(p, s->state);
+		*below |= automaton_below(p, s->state);
 	}
 	return accepted;
 }
 
 /* What the automaton that begins in start accepts of the last name, cut as comm is. */
-static __always_inline __u64 automaton_name(volatile struct scratch *s, const struct policy *p,
-					    __u32 start)
+__noinline __u64 automaton_name(__u32 index, __u32 start)
 {
-	__u64 name = s->names[0];
-	__u32 len = name >> 56, state = start, cell;
+	volatile struct scratch *s = scratch_at(index);
+	struct policy *p = policy_current();
+	__u32 len, state = start, cell;
+	__u64 name;
 
+	if (!s)
+		return 0;
+	if (!p || p->revision != s->revision) {
+		s->stale = 1;
+		return 0;
+	}
+	name = s->names[0];
+	len = name >> 56;
 	if (len > 15)
 		len = 15;
 	bpf_probe_read_kernel((void *)s->name, len & 15, (void *)(name | NAME_TOP));

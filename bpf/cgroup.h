@@ -85,31 +85,31 @@ static __always_inline struct kernfs_node *own_node(__u64 *id)
 	return kn;
 }
 
-/* The known container that the cgroup is below, and its id; NULL for none. */
-static __noinline struct container *container_above(struct kernfs_node *kn, __u64 *id)
+/*
+ * The id of the known container that the current task's cgroup is below; 0 for
+ * none.
+ */
+__noinline __u64 container_above(void)
 {
 	struct alias *known, found = {.generation = generation};
-	struct container *c = 0;
-	__u64 own = *id;
+	__u64 own, id;
+	struct kernfs_node *kn = own_node(&own);
 
 	known = bpf_map_lookup_elem(&nested, &own);
-	if (known && known->generation == found.generation) {
-		*id = known->container;
-		return *id ? bpf_map_lookup_elem(&containers, id) : 0;
-	}
+	if (known && known->generation == found.generation)
+		return known->container;
 	for (int i = 0; i < MAX_CGROUP_DEPTH; i++) {
 		kn = kernfs_parent(kn);
 		if (!kn)
 			break;
-		*id = BPF_CORE_READ(kn, id);
-		c = bpf_map_lookup_elem(&containers, id);
-		if (c)
+		id = BPF_CORE_READ(kn, id);
+		if (bpf_map_lookup_elem(&containers, &id)) {
+			found.container = id;
 			break;
+		}
 	}
-	if (c)
-		found.container = *id;
 	bpf_map_update_elem(&nested, &own, &found, BPF_ANY);
-	return c;
+	return found.container;
 }
 
 /*
@@ -163,16 +163,20 @@ static __always_inline bool scope_look_up(const struct policy *p, __u32 type, st
 }
 
 /* Fills scope for the current task, where its cgroup has no seat. */
-static __noinline void scope_find(const struct policy *p, __u32 type, struct kernfs_node *kn,
-				  struct seat *seat, struct scope *scope)
+static __noinline void scope_find(const struct policy *p, __u32 type, struct seat *seat,
+				  struct scope *scope)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	__u64 own = scope->cgroup;
+	__u64 above, own = scope->cgroup;
 	struct container *c;
 
 	c = bpf_map_lookup_elem(&containers, &own);
-	if (!c)
-		c = container_above(kn, &scope->cgroup);
+	if (!c) {
+		above = container_above();
+		c = bpf_map_lookup_elem(&containers, &above);
+		if (c)
+			scope->cgroup = above;
+	}
 	if (!c) {
 		scope_by_root(task, own, scope);
 		if (scope->state == SCOPE_HOST)
@@ -196,11 +200,13 @@ static __noinline void scope_find(const struct policy *p, __u32 type, struct ker
 /* Fills scope for the current task under the policy p. */
 static __always_inline void scope_resolve(const struct policy *p, __u32 type, struct scope *scope)
 {
+	struct seat *seat;
+	__u32 place;
 	__u64 own;
-	struct kernfs_node *kn = own_node(&own);
-	__u32 place = own & (MAX_SEATS - 1);
-	struct seat *seat = bpf_map_lookup_elem(&seats, &place);
 
+	own_node(&own);
+	place = own & (MAX_SEATS - 1);
+	seat = bpf_map_lookup_elem(&seats, &place);
 	scope->revision = p->revision;
 	scope->must = scope->may = 0;
 	scope->cgroup = own;
@@ -210,7 +216,7 @@ static __always_inline void scope_resolve(const struct policy *p, __u32 type, st
 		return;
 	}
 	scope->state = SCOPE_UNKNOWN;
-	scope_find(p, type, kn, seat, scope);
+	scope_find(p, type, seat, scope);
 }
 
 static __noinline void scope_anew(const struct policy *p, __u32 type, struct scope *scope)

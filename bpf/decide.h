@@ -9,7 +9,12 @@
 
 #define REFUSE_BLIND (~0U) /* for the index of a scratch slot */
 
-static __always_inline int judge(__u32 index, __u32 type, __u32 operation, __u32 also, bool below)
+/*
+ * Judges the path that was climbed last, and one or two operations on it; if
+ * below, as a directory's path with all that may be below. Adds what fires to
+ * the record.
+ */
+__noinline int path_judge(__u32 index, __u32 type, __u32 operation, __u32 also, __u32 below)
 {
 	volatile struct scratch *s = scratch_at(index);
 	struct policy *p = policy_current();
@@ -51,33 +56,9 @@ static __always_inline int judge(__u32 index, __u32 type, __u32 operation, __u32
 	return 0;
 }
 
-/*
- * Judges the path that was climbed last, and one or two operations on it. Adds
- * what fires to the record.
- */
-__noinline int path_judge(__u32 index, __u32 type, __u32 operation, __u32 also)
-{
-	return judge(index, type, operation, also, false);
-}
-
-/* The same of a directory's path and of all that may be below. */
-__noinline int path_judge_below(__u32 index, __u32 type, __u32 operation, __u32 also)
-{
-	return judge(index, type, operation, also, true);
-}
-
 static __always_inline __u64 record_fired(const struct scratch *s)
 {
 	return s->record.log | s->record.alert | s->record.block;
-}
-
-static __always_inline void path_judge_as(__u32 index, const struct request *q, __u32 operation,
-					  __u32 also)
-{
-	if (q->below)
-		path_judge_below(index, q->type, operation, also);
-	else
-		path_judge(index, q->type, operation, also);
 }
 
 /* Whether the path that was climbed last led by no mount but one that shows all of its file system. */
@@ -105,14 +86,14 @@ static __always_inline __u8 path_evaluate(struct scratch *s, __u32 index, const 
 			q->type == RULES_PROCESS && is_runtime_image((void *)s->first_mount) ?
 				PATH_FOREIGN :
 				PATH_UNRESOLVED;
-	path_judge_as(index, q, operation, also);
+	path_judge(index, q->type, operation, also, q->below);
 	if (is_path_plain(s) || !path_inside(index))
 		return 0;
 	fired = record_fired(s);
 	path_climb(index);
 	if (*(volatile __u32 *)&s->path_flags != PATH_INSIDE)
 		return 0;
-	path_judge_as(index, q, operation, also);
+	path_judge(index, q->type, operation, also, q->below);
 	return record_fired(s) == fired ? 0 : PATH_INSIDE;
 }
 

@@ -123,7 +123,7 @@ static __always_inline void walk_end(volatile struct scratch *s, struct mount *e
  * verifier walks a loop step by step, but a global function only once, so a
  * path of MAX_COMPONENTS costs it STRIDE steps plus the number of strides.
  */
-#define STRIDE 32
+#define STRIDE 16
 #define FIRST_STRIDE 16 /* most paths end in it, without another call */
 
 /* A dentry's way up, and its own name. */

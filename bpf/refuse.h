@@ -12,12 +12,10 @@ struct {
 	__type(value, __u64);
 } denials SEC(".maps");
 
-/* Counts a refusal, by response and in all. */
-__noinline int denials_count(__u32 revision, __u32 type, __u64 blocks)
+/* Counts a refusal for the first RESPONSE_STRIDE of the responses whose counters begin at row. */
+__noinline int denials_stride(__u32 row, __u64 blocks)
 {
-	__u32 row = ((revision & 1) * RULE_TYPES + type) * MAX_RESPONSES;
-
-	for (__u32 r = 0; r < MAX_RESPONSES; r++) {
+	for (__u32 r = 0; r < RESPONSE_STRIDE; r++) {
 		__u32 at = row + r;
 		__u64 *n;
 
@@ -27,6 +25,16 @@ __noinline int denials_count(__u32 revision, __u32 type, __u64 blocks)
 		if (n)
 			__sync_fetch_and_add(n, 1);
 	}
+	return 0;
+}
+
+/* Counts a refusal, by response and in all. */
+__noinline int denials_count(__u32 revision, __u32 type, __u64 blocks)
+{
+	__u32 row = ((revision & 1) * RULE_TYPES + type) * MAX_RESPONSES;
+
+	for (__u32 r = 0; r < MAX_RESPONSES; r += RESPONSE_STRIDE)
+		denials_stride(row + r, blocks >> r);
 	count(COUNT_REFUSED);
 	return 0;
 }

@@ -24,7 +24,7 @@ static __always_inline __u64 path_match(volatile struct scratch *s, const struct
 	__u64 accepted, below = 0;
 
 	if (may & ~terms->no_name)
-		may &= automaton_name(s, p, terms->name_start) | terms->no_name;
+		may &= automaton_name(index, terms->name_start) | terms->no_name;
 	s->path_must = may;
 	if (s->path_flags & PATH_UNRESOLVED) {
 		s->path_must &= terms->no_path;
@@ -33,9 +33,11 @@ static __always_inline __u64 path_match(volatile struct scratch *s, const struct
 	/* an internal path is none that a selector names */
 	accepted = terms->no_path;
 	if (!(s->path_flags & PATH_INTERNAL) && (may & s->may & ~terms->no_path))
-		accepted |= automata_path(s, p, terms->starts, index, terms->below ? &below : 0);
+		accepted |= automata_path(s, p, terms->starts, index, &below);
 	s->path_must = may & accepted;
-	return may & (accepted | below);
+	if (terms->below)
+		accepted |= below;
+	return may & accepted;
 }
 
 /* The selectors that ask for an operation. */
@@ -58,6 +60,43 @@ static __always_inline void aspect_keep(volatile struct scratch *s, __u64 must, 
 	s->used = (n + 1) * sizeof(*a);
 }
 
+#define RESPONSE_STRIDE 8
+
+/*
+ * Adds to the record which of the responses from that one on fire for the
+ * aspect in s->match and what follows it there. Returns 1 after the last one.
+ */
+__noinline int responses_stride(__u32 index, __u32 type, __u32 from)
+{
+	volatile struct scratch *s = scratch_at(index);
+	struct policy *p = policy_current();
+	const struct ruletable *t;
+
+	if (!s)
+		return 1;
+	if (!p || p->revision != s->revision) {
+		s->stale = 1;
+		return 1;
+	}
+	t = &p->tables[type & (RULE_TYPES - 1)];
+	for (__u32 i = 0; i < RESPONSE_STRIDE; i++) {
+		__u32 r = (from + i) & (MAX_RESPONSES - 1);
+		__u64 hits, fires, refuses, bit = 1ULL << r;
+
+		if (from + i >= t->responses)
+			return 1;
+		hits = t->match[r] & s->match;
+		fires = -(is_set(hits) & ~is_set(t->exclude[r] & s->exclude));
+		refuses = -(is_set(t->match[r] & s->match_block) &
+			    ~is_set(t->exclude[r] & s->exclude_block));
+		s->record.selectors |= hits & fires;
+		s->record.log |= t->log & bit & fires;
+		s->record.alert |= t->alert & bit & fires;
+		s->record.block |= t->block & bit & refuses;
+	}
+	return 0;
+}
+
 /*
  * Adds to the record which responses fire for one aspect: what a response
  * matches and what it excludes is the same operation on the same path. A bit is
@@ -69,33 +108,21 @@ static __always_inline void aspect_keep(volatile struct scratch *s, __u64 must, 
  * because the depth of a path is the attacker's choice.
  */
 static __always_inline void aspect_fire(volatile struct scratch *s, const struct policy *p,
-					const struct ruletable *t, __u64 path_must, __u64 path_may)
+					__u32 index, __u32 type, __u64 path_must, __u64 path_may)
 {
 	s->match = s->may & path_may;
 	s->exclude = s->must & path_must;
 	s->match_block = p->fail_closed ? s->match : s->must & path_may;
 	s->exclude_block = p->fail_closed ? s->exclude : s->may & path_must;
-	for (__u32 r = 0; r < MAX_RESPONSES; r++) {
-		__u64 hits, fires, refuses, bit = 1ULL << r;
-
-		if (r >= t->responses)
+	for (__u32 r = 0; r < MAX_RESPONSES; r += RESPONSE_STRIDE)
+		if (responses_stride(index, type, r))
 			break;
-		hits = t->match[r] & s->match;
-		fires = -(is_set(hits) & ~is_set(t->exclude[r] & s->exclude));
-		refuses = -(is_set(t->match[r] & s->match_block) &
-			    ~is_set(t->exclude[r] & s->exclude_block));
-		s->record.selectors |= hits & fires;
-		s->record.log |= t->log & bit & fires;
-		s->record.alert |= t->alert & bit & fires;
-		s->record.block |= t->block & bit & refuses;
-	}
 }
 
 /*
  * The same for both operations on the path that was matched last, of the table
- * that type names. The verifier looks at this once, with what it works on in
- * memory: the loop has one state for each step then, instead of one for each way
- * to get here.
+ * that type names. What this works on is in memory, where the verifier does not
+ * follow it.
  */
 __noinline int responses_fire(__u32 index, __u32 type)
 {
@@ -117,7 +144,7 @@ __noinline int responses_fire(__u32 index, __u32 type)
 		if (!(may & s->may & t->any_match))
 			continue;
 		aspect_keep(s, must, may);
-		aspect_fire(s, p, t, must, may);
+		aspect_fire(s, p, index, type, must, may);
 	}
 	return 0;
 }
