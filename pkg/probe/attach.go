@@ -108,26 +108,6 @@ func (p *Probe) attach(name string) (*attachment, error) {
 	return &attachment{prog: prog, link: l}, nil
 }
 
-// load loads one program over the shared maps.
-func (p *Probe) load(name string) (*ebpf.Program, error) {
-	spec := p.spec.Copy()
-	for other := range spec.Programs {
-		if other != name {
-			delete(spec.Programs, other)
-		}
-	}
-	p.mode.fit(spec.Programs[name])
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
-		MapReplacements: p.base.Maps,
-		Cache:           p.cache,
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer coll.Close()
-	return coll.DetachProgram(name), nil
-}
-
 func (p *Probe) link(name string, prog *ebpf.Program) (link.Link, error) {
 	if p.spec.Programs[name].Type == ebpf.LSM {
 		return link.AttachLSM(link.LSMOptions{Program: prog})
@@ -162,6 +142,7 @@ var lifecycle = []string{bpfProgT_fork, bpfProgT_exec, bpfProgT_cgroupMkdir, bpf
 // attachLifecycle attaches what follows processes and cgroups, whatever the
 // policy.
 func (p *Probe) attachLifecycle() error {
+	p.loadFirst()
 	for _, name := range lifecycle {
 		if err := p.follow(name); err != nil {
 			return unsupported("tracing programs", err)
@@ -225,10 +206,15 @@ func (p *Probe) attachNeeded(rs *ruleset.Ruleset) error {
 	if p.mode == Processes {
 		return nil
 	}
+	var missing []hook
 	for _, h := range hooks {
-		if p.hooks[h.prog] != nil || !h.neededBy(rs) {
-			continue
+		if p.hooks[h.prog] == nil && h.neededBy(rs) {
+			missing = append(missing, h)
 		}
+	}
+	p.loadAhead(p.mode, programsOf(p.mode, missing)...)
+	defer p.dropAhead()
+	for _, h := range missing {
 		if err := p.attachHook(h); err != nil && (!h.optional || !lacksFunction(err)) {
 			return err
 		}

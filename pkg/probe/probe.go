@@ -53,6 +53,7 @@ type Probe struct {
 	hooks     map[string]*attachment
 	lifecycle map[string]*attachment
 	resting   map[string]*ebpf.Program // loaded and not attached, by program name
+	ahead     map[string]loaded        // about to be attached, by program name
 	// attachesOnce: a program that was detached did not let itself be attached
 	// again, as before 5.13 (f3a95075549e).
 	attachesOnce bool
@@ -150,7 +151,8 @@ func (p *Probe) startAnew(without func() error) error {
 
 func (p *Probe) start() (err error) {
 	p.hooks, p.lifecycle = map[string]*attachment{}, map[string]*attachment{}
-	p.resting = map[string]*ebpf.Program{}
+	p.resting, p.ahead = map[string]*ebpf.Program{}, map[string]loaded{}
+	defer p.dropAhead()
 	p.containers, p.users = map[uint64]bpfContainer{}, map[bpfContainerUser]bpfUserNames{}
 	p.adopted, p.opening = nil, true
 	defer func() { p.opening = false }()
