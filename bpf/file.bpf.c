@@ -90,9 +90,9 @@ static __always_inline int on_mknod(const struct path *dir, struct dentry *dentr
  * Opens for reading are none of a policy's business unless it says so. Running
  * a file opens it too, but that is judged as an exec.
  */
-static __always_inline __u32 open_reads(fmode_t mode, umode_t type)
+static __always_inline __u32 open_reads(fmode_t mode, unsigned int flags, umode_t type)
 {
-	return judge_reads & is_set(mode & FMODE_READ) & ~is_set(mode & FMODE_EXEC) &
+	return judge_reads & is_set(mode & FMODE_READ) & ~is_set(flags & __FMODE_EXEC) &
 	       is_set((type & S_IFMT) ^ S_IFDIR);
 }
 
@@ -127,7 +127,7 @@ static __always_inline int open_judge(struct file *file, fmode_t mode, unsigned 
 	q.mode = LOAD(inode, i_mode);
 	if ((flags & __O_TMPFILE) || is_stream(inode, q.mode))
 		return 0;
-	reads = open_reads(mode, q.mode);
+	reads = open_reads(mode, flags, q.mode);
 	if (mode & FMODE_WRITE) {
 		q.operation = op_modify(q.mode);
 		q.also -= (NO_OPERATION - OP_OPEN) * reads;

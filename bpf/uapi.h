@@ -56,7 +56,7 @@ enum {
 #define __O_TMPFILE 020000000
 #define FMODE_READ 0x1
 #define FMODE_WRITE 0x2
-#define FMODE_EXEC 0x20
+#define __FMODE_EXEC 0x20 /* of the flags of an open */
 #define FMODE_CREATED 0x100000
 #define RENAME_EXCHANGE 2
 #define MS_REMOUNT 0x20

@@ -107,7 +107,7 @@ func came(t *testing.T, row semantics.Row, i int, rounds []round) semantics.Hook
 		}
 		evs = once(t, evs)
 		require.Len(t, evs, 1, what)
-		require.Equal(t, row.ActionOf(r.op), evs[0].Action.String(), what)
+		require.Equal(t, row.Action, evs[0].Action.String(), what)
 		require.Equal(t, r.refuses, evs[0].Outcome == event.OutcomeRefused, what)
 		if _, hook, _ := strings.Cut(evs[0].Hook, "__"); r.op != row.Also {
 			hooks = append(hooks, hook)
@@ -115,7 +115,7 @@ func came(t *testing.T, row semantics.Row, i int, rounds []round) semantics.Hook
 	}
 	switch {
 	case len(row.As) == 0:
-		return semantics.Nothing + semantics.Hook(also)
+		return semantics.Nothing
 	case unseen > 0:
 		require.Empty(t, hooks, "%s is seen at times", row.Call)
 		return semantics.Unseen

@@ -34,7 +34,7 @@ type Row struct {
 	As []string
 	// Also is an operation that it counts as, too, where the kernel does not tell the difference.
 	Also string
-	// Action is the event's event.action; empty where there is no event. See ActionOf.
+	// Action is the event's event.action; empty where there is no event.
 	Action string
 	// Answer is the kernel's even without a policy, such as "EEXIST"; empty where the call works.
 	Answer string
@@ -183,14 +183,6 @@ func (p *place) fill(row Row) error {
 		p.before, err = view.Look(p.guard)
 	}
 	return err
-}
-
-// ActionOf is the event's event.action under a rule about an operation that the call counts as, or as Also.
-func (r Row) ActionOf(op string) string {
-	if op == "openFile" && op == r.Also {
-		return "access"
-	}
-	return r.Action
 }
 
 // Result is what became of a call.

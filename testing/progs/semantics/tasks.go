@@ -91,15 +91,15 @@ const (
 
 // An exec is judged by the program that is to run, so that it does not matter who makes these.
 var execs = []Row{
-	{Call: "execve", As: []string{"exec"}, Action: "exec", Also: "openFile", do: func(p *place) error { return program.Exec(p.program) }},
-	{Call: "execve after vfork", As: []string{"exec"}, Action: "exec", Also: "openFile", Note: "as posix_spawn does", do: func(p *place) error { return program.Spawn(p.program) }},
-	{Call: "execve by a thread that does not lead its process", As: []string{"exec"}, Action: "exec", Also: "openFile", do: func(p *place) error {
+	{Call: "execve", As: []string{"exec"}, Action: "exec", do: func(p *place) error { return program.Exec(p.program) }},
+	{Call: "execve after vfork", As: []string{"exec"}, Action: "exec", Note: "as posix_spawn does", do: func(p *place) error { return program.Spawn(p.program) }},
+	{Call: "execve by a thread that does not lead its process", As: []string{"exec"}, Action: "exec", do: func(p *place) error {
 		return p.actOnce("exec", p.program)
 	}},
-	{Call: "execveat of a descriptor, with AT_EMPTY_PATH", As: []string{"exec"}, Action: "exec", Also: "openFile", prepare: openProgram, do: func(p *place) error {
+	{Call: "execveat of a descriptor, with AT_EMPTY_PATH", As: []string{"exec"}, Action: "exec", prepare: openProgram, do: func(p *place) error {
 		return program.ExecFD(p.fd)
 	}},
-	{Call: "execveat of a program that was deleted", As: []string{"exec"}, Action: "exec", Also: "openFile", prepare: func(p *place) error {
+	{Call: "execveat of a program that was deleted", As: []string{"exec"}, Action: "exec", prepare: func(p *place) error {
 		return errors.Join(openProgram(p), os.Remove(p.program))
 	}, do: func(p *place) error { return program.ExecFD(p.fd) }},
 	{Call: inMemory, As: []string{"exec"}, Action: "exec", Note: "it has no path: a rule with `processExecutable` is not about it", do: func(*place) error {
@@ -113,20 +113,20 @@ var execs = []Row{
 		}
 		return program.ExecFD(fd)
 	}},
-	{Call: "execve of a script", As: []string{"exec"}, Action: "exec", Also: "openFile", Quiet: true, Note: interpreted, prepare: func(p *place) error {
+	{Call: "execve of a script", As: []string{"exec"}, Action: "exec", Quiet: true, Note: interpreted, prepare: func(p *place) error {
 		return script(p.guard, p.free+"/program")
 	}, do: func(p *place) error { return program.Exec(p.guard + "/script") }},
-	{Call: "execve of a script, its interpreter guarded", As: []string{"exec"}, Action: "exec", Also: "openFile", prepare: func(p *place) error {
+	{Call: "execve of a script, its interpreter guarded", As: []string{"exec"}, Action: "exec", prepare: func(p *place) error {
 		return script(p.free, p.program)
 	}, do: func(p *place) error { return program.Exec(p.free + "/script") }},
-	{Call: "execve of a program, its dynamic loader guarded", Also: "openFile", Note: "the loader is part of the program", prepare: func(p *place) error {
+	{Call: "execve of a program, its dynamic loader guarded", Note: "the loader is part of the program", prepare: func(p *place) error {
 		return os.WriteFile(p.free+"/loaded", program.Loaded(p.program), 0o755)
 	}, do: func(p *place) error { return program.Exec(p.free + "/loaded") }},
 	{
 		Call: "open and mmap of a program, as a dynamic loader runs its argument", As: []string{"openFile"}, Action: "access",
 		Note: "the program that runs is the loader", do: load,
 	},
-	{Call: "execve of what is no program", As: []string{"exec"}, Action: "exec", Also: "openFile", Answer: "ENOEXEC", Quiet: true, Note: unread, prepare: func(p *place) error {
+	{Call: "execve of what is no program", As: []string{"exec"}, Action: "exec", Answer: "ENOEXEC", Quiet: true, Note: unread, prepare: func(p *place) error {
 		return os.WriteFile(p.guard+"/none", []byte("none"), 0o755)
 	}, do: func(p *place) error { return program.Exec(p.guard + "/none") }},
 	{Call: "execve of a file without x", Answer: "EACCES", do: func(p *place) error { return program.Exec(p.file) }},
