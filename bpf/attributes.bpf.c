@@ -59,7 +59,7 @@ static __noinline bool acl_executes(const void *entries, __u32 n)
 /*
  * Judges new rights to a file of which only the dentry is known. The mount is
  * taken for that of the container's root where that has the file's file system;
- * on a volume the file has no path here, and is not judged.
+ * on a volume the file has the paths that it had from the container's start.
  */
 static __always_inline int rights_decide(__u32 hook, struct dentry *dentry, bool executes)
 {
@@ -74,10 +74,10 @@ static __always_inline int rights_decide(__u32 hook, struct dentry *dentry, bool
 		.mode = mode,
 		.mnt = &root->mnt,
 		.dentry = dentry,
+		.placeless = BPF_CORE_READ(root, mnt.mnt_sb) != BPF_CORE_READ(dentry, d_sb),
 	};
 
-	if ((mode & S_IFMT) == S_IFDIR ||
-	    BPF_CORE_READ(root, mnt.mnt_sb) != BPF_CORE_READ(dentry, d_sb))
+	if ((mode & S_IFMT) == S_IFDIR)
 		return 0;
 	q.operation = executes && !is_executable(mode) ? OP_CREATE_EXECUTABLE : op_modify(mode);
 	return file_decide(&q, 0);
@@ -96,19 +96,34 @@ static __always_inline bool is_named(const char *name, const char *want, __u32 s
 	return true;
 }
 
+/* Functions of their own, so that the name is not on the stack with all that follows. */
+static __noinline bool names_acl(const char *xattr)
+{
+	char name[sizeof(XATTR_ACL)] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), xattr);
+	return is_named(name, XATTR_ACL, sizeof(XATTR_ACL));
+}
+
+static __noinline bool names_capability(const char *xattr)
+{
+	char name[sizeof(XATTR_CAPABILITY)] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), xattr);
+	return is_named(name, XATTR_CAPABILITY, sizeof(XATTR_CAPABILITY));
+}
+
 /* inode_setxattr: since 6.2 (e10796d7c0f6) access control lists come to inode_set_acl. */
 static __always_inline int on_setxattr(struct dentry *dentry, const char *xattr, const void *value,
 				       __u64 size)
 {
-	char name[sizeof(XATTR_ACL)] = {};
 	bool executes = false;
 
 	if (canary_sings(HOOK_INODE_SETXATTR))
 		return answer(true);
-	bpf_probe_read_kernel_str(name, sizeof(name), xattr);
-	if (is_named(name, XATTR_ACL, sizeof(XATTR_ACL)))
+	if (names_acl(xattr))
 		executes = acl_executes(value + ACL_HEADER, (size - ACL_HEADER) / ACL_ENTRY);
-	else if (!is_named(name, XATTR_CAPABILITY, sizeof(XATTR_CAPABILITY)))
+	else if (!names_capability(xattr))
 		return 0;
 	return rights_decide(HOOK_INODE_SETXATTR, dentry, executes);
 }
@@ -116,14 +131,12 @@ static __always_inline int on_setxattr(struct dentry *dentry, const char *xattr,
 static __always_inline int on_set_acl(struct dentry *dentry, const char *xattr,
 				      struct posix_acl *acl)
 {
-	char name[sizeof(XATTR_ACL)] = {};
 	const void *entries;
 	bool executes;
 
 	if (canary_sings(HOOK_INODE_SET_ACL))
 		return answer(true);
-	bpf_probe_read_kernel_str(name, sizeof(name), xattr);
-	if (!is_named(name, XATTR_ACL, sizeof(XATTR_ACL)))
+	if (!names_acl(xattr))
 		return 0; /* a folder's default */
 	entries = (void *)acl + bpf_core_field_offset(struct posix_acl, a_entries);
 	executes = acl_executes(entries, BPF_CORE_READ(acl, a_count));

@@ -24,6 +24,8 @@ static __always_inline int cgroup_report(struct cgroup *cgrp, const char *path, 
 	s->record.hook = HOOK_CGROUP;
 	s->record.time = bpf_ktime_get_boot_ns();
 	s->record.scope_cgroup = BPF_CORE_READ(cgrp, kn, id);
+	if (kind == KIND_CGROUP_GONE)
+		volumes_forget(s->record.scope_cgroup);
 	n = bpf_probe_read_kernel_str(s->data, MAX_PATH, path);
 	if (n > 0) {
 		s->record.path_len = (n - 1) & (MAX_PATH - 1);

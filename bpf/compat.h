@@ -73,6 +73,18 @@ static __always_inline bool dentry_in_lookup(const struct dentry *dentry)
 	return BPF_CORE_READ(dentry, d_flags) & flag;
 }
 
+struct pt_regs___x86 {
+	unsigned long dx;
+	unsigned long si;
+	unsigned long orig_ax;
+	unsigned long ss;
+} __attribute__((preserve_access_index));
+
+struct pt_regs___arm64 {
+	__u64 regs[31];
+	__s32 syscallno;
+} __attribute__((preserve_access_index));
+
 /*
  * The registers with which the current system call was entered. The helper
  * exists since 5.15; before, x86 keeps them at the very top of the kernel

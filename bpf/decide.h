@@ -71,15 +71,39 @@ static __always_inline bool is_path_plain(const struct scratch *s)
 }
 
 /*
- * Evaluates one path, aimed at by walk_start, and one or two operations on it.
- * Adds what fires to the record. Returns PATH_INSIDE if that did not, but the
- * path inside the container's root file system.
+ * Judges the paths that a file on a volume had from the container's start.
+ * Returns the address of the mount by which something fires, else 0.
  */
-static __always_inline __u8 path_evaluate(struct scratch *s, __u32 index, const struct request *q,
-					  __u32 operation, __u32 also)
+static __always_inline __u64 homes_judge(struct scratch *s, __u32 index, const struct request *q,
+					 __u32 operation, __u32 also)
+{
+	__u64 fired = record_fired(s);
+
+	s->volume = 0;
+	for (__u32 i = 0; i < MAX_HOMES; i++) {
+		if (!home_find(index))
+			break;
+		home_climb(s, index);
+		path_judge(index, q->type, operation, also, q->below);
+		if (record_fired(s) != fired)
+			return s->home;
+	}
+	return 0;
+}
+
+/*
+ * Evaluates one path, aimed at by walk_start, and one or two operations on it.
+ * Adds what fires to the record. Returns what to report: 0 for the path itself,
+ * PATH_INSIDE for the one inside the container's root file system, else the
+ * address of the mount of the volume by which it has the path.
+ */
+static __always_inline __u64 path_evaluate(struct scratch *s, __u32 index, const struct request *q,
+					   __u32 operation, __u32 also)
 {
 	__u64 fired;
 
+	if (q->placeless)
+		return homes_judge(s, index, q, operation, also);
 	path_climb(index);
 	if (*(volatile __u32 *)&s->path_flags & PATH_DETACHED)
 		s->path_flags |=
@@ -87,14 +111,20 @@ static __always_inline __u8 path_evaluate(struct scratch *s, __u32 index, const 
 				PATH_FOREIGN :
 				PATH_UNRESOLVED;
 	path_judge(index, q->type, operation, also, q->below);
-	if (is_path_plain(s) || !path_inside(index))
+	if (is_path_plain(s)) {
+		if (is_root_home(s))
+			return 0;
+	} else if (path_inside(index)) {
+		fired = record_fired(s);
+		path_climb(index);
+		if (*(volatile __u32 *)&s->path_flags != PATH_INSIDE)
+			return 0;
+		path_judge(index, q->type, operation, also, q->below);
+		return record_fired(s) == fired ? 0 : PATH_INSIDE;
+	} else if (is_volume_home(s)) {
 		return 0;
-	fired = record_fired(s);
-	path_climb(index);
-	if (*(volatile __u32 *)&s->path_flags != PATH_INSIDE)
-		return 0;
-	path_judge(index, q->type, operation, also, q->below);
-	return record_fired(s) == fired ? 0 : PATH_INSIDE;
+	}
+	return homes_judge(s, index, q, operation, also);
 }
 
 static __always_inline void request_evaluate(struct scratch *s, __u32 index,
@@ -102,12 +132,11 @@ static __always_inline void request_evaluate(struct scratch *s, __u32 index,
 {
 	if (q->operation != NO_OPERATION) {
 		walk_start(s, q->mnt, q->dentry);
-		s->record.path_flags = path_evaluate(s, index, q, q->operation, q->also);
+		s->told = path_evaluate(s, index, q, q->operation, q->also);
 	}
 	if (q->from_operation != NO_OPERATION) {
 		walk_start(s, q->from_mnt, q->from_dentry);
-		s->record.from_flags =
-			path_evaluate(s, index, q, q->from_operation, request_from_also(q));
+		s->from_told = path_evaluate(s, index, q, q->from_operation, request_from_also(q));
 	}
 }
 

@@ -22,6 +22,7 @@ struct scratch {
 	__u64 file; /* the dentry that the walk began at */
 	__u64 dentry, mount, mount_root;
 	__u64 first_mount, top_mount;
+	__u64 told, from_told; /* path_evaluate: the paths to report */
 	__u32 depth; /* of names */
 	__u32 length; /* of the path in bytes */
 	__u32 path_flags;
@@ -29,6 +30,8 @@ struct scratch {
 	__u32 at; /* bytes of that name that the automaton has read */
 	__u32 state; /* of the automaton */
 	__u32 left; /* path_append: bytes still to come */
+	__u64 home, home_point; /* of the volume found last: its mount, and where that was */
+	__u32 volume; /* volumes_next: the one to go on with */
 
 	/* rules.h: the selectors that the container satisfies, certainly and possibly */
 	__u64 must, may;
@@ -38,7 +41,6 @@ struct scratch {
 	__u64 matchable; /* those that a response may match */
 	__u64 match, exclude, match_block, exclude_block; /* what a response's selectors meet */
 	__u32 revision;
-	__u32 pad;
 
 	__u32 used; /* bytes of data */
 
@@ -112,6 +114,7 @@ static __always_inline struct scratch *scratch_claim(__u32 *index, struct task_s
 			__builtin_memset(&s->record, 0, sizeof(s->record));
 			s->used = 0;
 			s->stale = 0;
+			s->told = s->from_told = 0;
 			s->who_must = s->who_may = s->matchable = ~0ULL;
 			s->namespace = (__u64)LOAD(proxy, mnt_ns);
 			return s;

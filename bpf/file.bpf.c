@@ -30,10 +30,11 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 	s->record.flags |= flags;
 	s->record.time = bpf_ktime_get_boot_ns();
 	task_fill(&s->record.task, task);
-	s->record.path_len = string_path(s, index, q->mnt, q->dentry, &s->record.path_flags);
+	s->record.path_len =
+		string_path(s, index, q->mnt, q->dentry, s->told, &s->record.path_flags);
 	if (q->from_dentry)
-		s->record.from_len =
-			string_path(s, index, q->from_mnt, q->from_dentry, &s->record.from_flags);
+		s->record.from_len = string_path(s, index, q->from_mnt, q->from_dentry,
+						 s->from_told, &s->record.from_flags);
 	if (exe)
 		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
 	lost = event_submit(s, s->record.alert || s->record.block);

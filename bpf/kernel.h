@@ -33,6 +33,10 @@ struct hlist_node {
 	struct hlist_node *next;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct hlist_head {
 	struct hlist_node *first;
 };
@@ -126,6 +130,8 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct list_head mnt_mounts; /* its children, by mnt_child */
+	struct list_head mnt_child;
 	struct mnt_namespace *mnt_ns;
 };
 
@@ -233,17 +239,6 @@ struct linux_binprm {
 
 struct filename;
 struct open_flags;
-struct pt_regs___x86 {
-	unsigned long dx;
-	unsigned long si;
-	unsigned long orig_ax;
-	unsigned long ss;
-};
-
-struct pt_regs___arm64 {
-	__u64 regs[31];
-	__s32 syscallno;
-};
 
 #pragma clang attribute pop
 

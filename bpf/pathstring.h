@@ -63,16 +63,18 @@ __noinline int path_append(__u32 index)
 }
 
 /*
- * Climbs and appends a path, the one that made a rule fire if *flags has
- * PATH_INSIDE; its flags go to *flags, its length is returned.
+ * Climbs and appends the path that made a rule fire, as path_evaluate told; its
+ * flags go to *flags, its length is returned.
  */
 static __always_inline __u32 string_path(struct scratch *s, __u32 index, struct vfsmount *mnt,
-					 struct dentry *dentry, __u8 *flags)
+					 struct dentry *dentry, __u64 told, __u8 *flags)
 {
 	__u32 len;
 
+	if (told > PATH_INSIDE)
+		mnt = &((struct mount *)told)->mnt;
 	walk_start(s, mnt, dentry);
-	if (*flags & PATH_INSIDE)
+	if (told == PATH_INSIDE)
 		walk_inside(s);
 	path_climb(index);
 	len = path_append(index);
@@ -84,7 +86,7 @@ static __always_inline __u32 string_file(struct scratch *s, __u32 index, struct 
 					 __u8 *flags)
 {
 	return string_path(s, index, BPF_CORE_READ(file, f_path.mnt),
-			   BPF_CORE_READ(file, f_path.dentry), flags);
+			   BPF_CORE_READ(file, f_path.dentry), 0, flags);
 }
 
 #endif

@@ -22,6 +22,7 @@
 #include "cgroup.h"
 #include "canary.h"
 #include "inode.h"
+#include "volume.h"
 #include "task.h"
 #include "subject.h"
 #include "request.h"

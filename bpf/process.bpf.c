@@ -66,7 +66,8 @@ static __noinline int process_refuse(struct scratch *s, __u32 index, const struc
 	s->record.mode = q->mode;
 	s->record.time = bpf_ktime_get_boot_ns();
 	task_fill(&s->record.task, task);
-	s->record.path_len = string_path(s, index, q->mnt, q->dentry, &s->record.path_flags);
+	s->record.path_len =
+		string_path(s, index, q->mnt, q->dentry, s->told, &s->record.path_flags);
 	if (exec && exe)
 		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
 	if (exec) {
@@ -233,7 +234,8 @@ static __always_inline int fork_report(struct task_struct *child)
 	s->record.other_pid = BPF_CORE_READ(task, tgid);
 	s->record.other_start = BPF_CORE_READ(task, group_leader, start_boottime);
 	if (q.dentry)
-		s->record.path_len = string_path(s, index, q.mnt, q.dentry, &s->record.path_flags);
+		s->record.path_len =
+			string_path(s, index, q.mnt, q.dentry, s->told, &s->record.path_flags);
 	lifecycle_submit(s);
 	return 0;
 }
@@ -294,15 +296,16 @@ static __always_inline int exec_report(struct task_struct *task)
 	s->record.operation = q.operation;
 	s->record.time = bpf_ktime_get_boot_ns();
 	task_fill(&s->record.task, task);
-	if (s->record.scope == SCOPE_KNOWN)
-		scope_learn_root(s->record.scope_cgroup);
+	if (s->record.scope != SCOPE_HOST)
+		container_learn(s, index);
 	if (q.dentry) {
 		s->record.mode = inode_mode(BPF_CORE_READ(exe, f_inode));
-		s->record.path_len = string_path(s, index, q.mnt, q.dentry, &s->record.path_flags);
+		s->record.path_len =
+			string_path(s, index, q.mnt, q.dentry, s->told, &s->record.path_flags);
 	}
 	fs = BPF_CORE_READ(task, fs);
 	s->record.cwd_len = string_path(s, index, BPF_CORE_READ(fs, pwd.mnt),
-					BPF_CORE_READ(fs, pwd.dentry), &s->record.cwd_flags);
+					BPF_CORE_READ(fs, pwd.dentry), 0, &s->record.cwd_flags);
 	string_args(s, task);
 	lifecycle_submit(s);
 	return 0;

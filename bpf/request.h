@@ -13,6 +13,7 @@ struct request {
 	bool quiet; /* report a refusal only */
 	bool below; /* the files below a directory are meant, too */
 	bool named; /* only what a selector has a path for is meant */
+	bool placeless; /* which mount led to the file is not known: mnt means nothing */
 	struct vfsmount *mnt, *from_mnt;
 	struct dentry *dentry, *from_dentry;
 };

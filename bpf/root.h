@@ -55,9 +55,8 @@ static __always_inline struct mount *task_root_mount(struct task_struct *task)
 	return (void *)task_top_mount((__u64)task);
 }
 
-static __noinline void task_root(struct task_struct *task, struct root_key *key)
+static __noinline void root_of(struct mount *top, struct root_key *key)
 {
-	struct mount *top = task_root_mount(task);
 	struct super_block *sb = LOAD(top, mnt.mnt_sb);
 	struct dentry *root = LOAD(top, mnt.mnt_root);
 	struct inode *inode = LOAD(root, d_inode);
@@ -65,6 +64,11 @@ static __noinline void task_root(struct task_struct *task, struct root_key *key)
 	key->device = LOAD(sb, s_dev);
 	key->inode = LOAD(inode, i_ino);
 	key->whole = LOAD(sb, s_root) == root;
+}
+
+static __always_inline void task_root(struct task_struct *task, struct root_key *key)
+{
+	root_of(task_root_mount(task), key);
 }
 
 static __always_inline bool is_host_root(const struct root_key *key)
@@ -112,18 +116,23 @@ __noinline int path_inside(__u32 index)
 	return 1;
 }
 
-/* Remembers the current task's root as its container's, unless it is another's. */
+/* Remembers a root as the container's, unless it is another's. */
+static __always_inline void root_learn(const struct root_key *root, __u64 container)
+{
+	__u64 *owner = bpf_map_lookup_elem(&roots, root);
+
+	if (!owner || !bpf_map_lookup_elem(&containers, owner))
+		bpf_map_update_elem(&roots, root, &container, BPF_ANY);
+}
+
+/* Remembers the current task's root as its container's. */
 static __noinline void scope_learn_root(__u64 container)
 {
 	struct root_key root;
-	__u64 *owner;
 
 	task_root((void *)bpf_get_current_task(), &root);
-	if (is_host_root(&root))
-		return;
-	owner = bpf_map_lookup_elem(&roots, &root);
-	if (!owner || !bpf_map_lookup_elem(&containers, owner))
-		bpf_map_update_elem(&roots, &root, &container, BPF_ANY);
+	if (!is_host_root(&root))
+		root_learn(&root, container);
 }
 
 /* Finds init above the current task and takes its root for the host's. */

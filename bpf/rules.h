@@ -51,9 +51,12 @@ static __always_inline __u64 operation_selectors(const struct ruletable *t, __u3
 /* Keeps an aspect for user space, should the container be unknown. Strings come after it. */
 static __always_inline void aspect_keep(volatile struct scratch *s, __u64 must, __u64 may)
 {
-	__u32 n = s->record.aspects & (MAX_ASPECTS - 1);
-	volatile struct aspect *a = (volatile struct aspect *)s->data + n;
+	__u32 n = s->record.aspects;
+	volatile struct aspect *a;
 
+	if (n >= MAX_ASPECTS) /* more only of what several volumes show */
+		return;
+	a = (volatile struct aspect *)s->data + (n & (MAX_ASPECTS - 1));
 	a->must = must;
 	a->may = may;
 	s->record.aspects = n + 1;

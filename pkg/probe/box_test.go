@@ -150,6 +150,9 @@ func enterBox() error {
 	if err := unix.Mount("tmpfs", filepath.Join(root, "volume"), "tmpfs", 0, ""); err != nil {
 		return err
 	}
+	if err := mountVolumes(root); err != nil {
+		return err
+	}
 	if err := unix.PivotRoot(root, filepath.Join(root, "old")); err != nil {
 		return fmt.Errorf("pivot_root: %w", err)
 	}
@@ -160,6 +163,28 @@ func enterBox() error {
 		return err
 	}
 	return unix.Exec("/box", []string{"/box", "serve"}, []string{boxEnv + "=inside"})
+}
+
+// mountVolumes mounts what the container finds when it begins: a whole file system, and folders of others.
+func mountVolumes(root string) error {
+	source := filepath.Join(root, "old")
+	if err := os.MkdirAll(root+bypass.Volume, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", root+bypass.Volume, "tmpfs", 0, ""); err != nil {
+		return err
+	}
+	for _, dir := range []string{bypass.Folder, bypass.Lost} {
+		if err := errors.Join(
+			os.MkdirAll(root+dir, 0o755),
+			unix.Mount("tmpfs", source, "tmpfs", 0, ""),
+			os.Mkdir(source+"/folder", 0o755),
+			unix.Mount(source+"/folder", root+dir, "", unix.MS_BIND, ""),
+			unix.Unmount(source, unix.MNT_DETACH)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func serveBox() {

@@ -355,6 +355,8 @@ type bpfScratch struct {
 	MountRoot    uint64
 	FirstMount   uint64
 	TopMount     uint64
+	Told         uint64
+	FromTold     uint64
 	Depth        uint32
 	Length       uint32
 	PathFlags    uint32
@@ -362,6 +364,10 @@ type bpfScratch struct {
 	At           uint32
 	State        uint32
 	Left         uint32
+	_            [4]byte
+	Home         uint64
+	HomePoint    uint64
+	Volume       uint32
 	_            [4]byte
 	Must         uint64
 	May          uint64
@@ -376,9 +382,7 @@ type bpfScratch struct {
 	MatchBlock   uint64
 	ExcludeBlock uint64
 	Revision     uint32
-	Pad          uint32
 	Used         uint32
-	_            [4]byte
 	Record       bpfRecord
 	Data         [24576]uint8
 	Name         [256]uint8
@@ -413,6 +417,21 @@ type bpfUserNames struct {
 	Selectors [2]uint64
 }
 
+type bpfVolume struct {
+	_          structs.HostLayout
+	Mount      uint64
+	Super      uint64
+	Root       uint64
+	Mountpoint uint64
+	Leaf       uint64
+}
+
+type bpfVolumeKey struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Which  uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -432,6 +451,7 @@ const (
 	bpfMapSeats              = "seats"
 	bpfMapTruncating         = "truncating"
 	bpfMapUsers              = "users"
+	bpfMapVolumes            = "volumes"
 	bpfProgL_chmod           = "l_chmod"
 	bpfProgL_chown           = "l_chown"
 	bpfProgL_exec            = "l_exec"
@@ -612,6 +632,7 @@ type bpfMapSpecs struct {
 	Seats      *ebpf.MapSpec `ebpf:"seats"`
 	Truncating *ebpf.MapSpec `ebpf:"truncating"`
 	Users      *ebpf.MapSpec `ebpf:"users"`
+	Volumes    *ebpf.MapSpec `ebpf:"volumes"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -680,6 +701,7 @@ type bpfMaps struct {
 	Seats      *ebpf.Map `ebpf:"seats"`
 	Truncating *ebpf.Map `ebpf:"truncating"`
 	Users      *ebpf.Map `ebpf:"users"`
+	Volumes    *ebpf.Map `ebpf:"volumes"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -699,6 +721,7 @@ func (m *bpfMaps) Close() error {
 		m.Seats,
 		m.Truncating,
 		m.Users,
+		m.Volumes,
 	)
 }
 

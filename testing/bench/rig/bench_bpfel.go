@@ -205,6 +205,8 @@ type benchScratch struct {
 	MountRoot    uint64
 	FirstMount   uint64
 	TopMount     uint64
+	Told         uint64
+	FromTold     uint64
 	Depth        uint32
 	Length       uint32
 	PathFlags    uint32
@@ -212,6 +214,10 @@ type benchScratch struct {
 	At           uint32
 	State        uint32
 	Left         uint32
+	_            [4]byte
+	Home         uint64
+	HomePoint    uint64
+	Volume       uint32
 	_            [4]byte
 	Must         uint64
 	May          uint64
@@ -226,9 +232,7 @@ type benchScratch struct {
 	MatchBlock   uint64
 	ExcludeBlock uint64
 	Revision     uint32
-	Pad          uint32
 	Used         uint32
-	_            [4]byte
 	Record       struct {
 		_           structs.HostLayout
 		Size        uint32
@@ -327,6 +331,21 @@ type benchUserNames struct {
 	Selectors [2]uint64
 }
 
+type benchVolume struct {
+	_          structs.HostLayout
+	Mount      uint64
+	Super      uint64
+	Root       uint64
+	Mountpoint uint64
+	Leaf       uint64
+}
+
+type benchVolumeKey struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Which  uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -350,6 +369,7 @@ const (
 	benchMapTexts              = "texts"
 	benchMapTruncating         = "truncating"
 	benchMapUsers              = "users"
+	benchMapVolumes            = "volumes"
 	benchProgL_chmod           = "l_chmod"
 	benchProgL_chown           = "l_chown"
 	benchProgL_exec            = "l_exec"
@@ -589,6 +609,7 @@ type benchMapSpecs struct {
 	Texts           *ebpf.MapSpec `ebpf:"texts"`
 	Truncating      *ebpf.MapSpec `ebpf:"truncating"`
 	Users           *ebpf.MapSpec `ebpf:"users"`
+	Volumes         *ebpf.MapSpec `ebpf:"volumes"`
 }
 
 // benchVariableSpecs contains global variables before they are loaded into the kernel.
@@ -676,6 +697,7 @@ type benchMaps struct {
 	Texts           *ebpf.Map `ebpf:"texts"`
 	Truncating      *ebpf.Map `ebpf:"truncating"`
 	Users           *ebpf.Map `ebpf:"users"`
+	Volumes         *ebpf.Map `ebpf:"volumes"`
 }
 
 func (m *benchMaps) Close() error {
@@ -699,6 +721,7 @@ func (m *benchMaps) Close() error {
 		m.Texts,
 		m.Truncating,
 		m.Users,
+		m.Volumes,
 	)
 }
 

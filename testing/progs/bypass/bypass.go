@@ -7,6 +7,7 @@
 package bypass
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -59,6 +60,8 @@ type Technique struct {
 	As string
 	// Why is the reason where it is open, in the published table.
 	Why string
+	// in is the folder in which the guarded one is; empty for one on the container's root.
+	in string
 	// prepare, if not nil, does what is done before there is a policy.
 	prepare func(*place) error
 	do      func(*place) error
@@ -67,7 +70,7 @@ type Technique struct {
 // Techniques are all of them.
 func Techniques() []Technique {
 	var all []Technique
-	for _, group := range [][]Technique{paths, contents, descriptors, names, parents, attributes, mounts, scopes, programs} {
+	for _, group := range [][]Technique{paths, contents, descriptors, names, parents, attributes, mounts, volumes, scopes, programs} {
 		all = append(all, group...)
 	}
 	return all
@@ -95,6 +98,7 @@ type Stage struct {
 type place struct {
 	*Stage
 	guard, free string
+	in          string // the folder that guard is in
 	// file is guarded and holds kept; program is guarded and runs.
 	file, program string
 	fd            int    // from before the policy
@@ -109,11 +113,12 @@ const (
 	evil = "evil\n"
 )
 
-// Prepare makes the places of all techniques. Self is a program that does a Step where StepEnv is set.
+// Prepare makes the places of all techniques. Volume and Folder are mounted already. Self is a program that does a Step where StepEnv is set.
 func Prepare(self string) (*Stage, error) {
 	s := &Stage{self: self, places: map[string]*place{}}
 	for i, t := range Techniques() {
-		p := &place{Stage: s, fd: -1, guard: fmt.Sprintf("/guard/%02d", i), free: fmt.Sprintf("/free/%02d", i)}
+		p := &place{Stage: s, fd: -1, in: cmp.Or(t.in, "/guard"), free: fmt.Sprintf("/free/%02d", i)}
+		p.guard = fmt.Sprintf("%s/%02d", p.in, i)
 		if err := p.make(t); err != nil {
 			return nil, fmt.Errorf("prepare %q: %w", t.Name, err)
 		}

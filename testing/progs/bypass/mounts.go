@@ -119,7 +119,7 @@ var mounts = []Technique{
 		return overwrite(p.free + "/merged/file")
 	})},
 	{
-		Name: "bind a volume in the folder beside, then write there", As: "modifyFile", Why: alias,
+		Name: "bind a file system beside that the container mounted in the folder, then write there", As: "modifyFile", Why: alias,
 		prepare: func(p *place) error {
 			if err := os.Mkdir(p.guard+"/volume", 0o755); err != nil {
 				return err
@@ -151,8 +151,10 @@ var mounts = []Technique{
 }
 
 const (
-	layers = "needs CAP_SYS_ADMIN, be it in a user namespace: before 6.5, the overlay's own open of the file tells the path in the overlay"
-	alias  = "needs CAP_SYS_ADMIN: a volume's file has the path by which it is opened, and none of a root"
+	layers  = "needs CAP_SYS_ADMIN, be it in a user namespace: before 6.5, the overlay's own open of the file tells the path in the overlay"
+	lost    = "needs CAP_SYS_ADMIN, in the container itself: the guarded path is that of nothing then"
+	removal = "needs CAP_SYS_ADMIN, be it in a user namespace: the overlay does it by itself, and no call is about the path"
+	alias   = "needs CAP_SYS_ADMIN: what a container mounts by itself is none of its volumes; its files have the path by which they are opened"
 )
 
 const nesting = "needs CAP_SYS_ADMIN: whatever runs containers in a container does the same"
