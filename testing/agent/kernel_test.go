@@ -49,6 +49,7 @@ type component struct {
 	agent   *agent.Agent
 	pod     *containers.Pod
 	web     *containers.Container
+	program string
 	dir     string
 	process *exec.Cmd
 	stderr  *said
@@ -158,7 +159,7 @@ func setUp(t *testing.T) *component {
 	a, err := agent.Start()
 	require.NoError(t, err)
 	t.Cleanup(a.Stop)
-	return &component{T: t, agent: a, pod: pod, web: web, dir: t.TempDir()}
+	return &component{T: t, agent: a, pod: pod, web: web, program: containers.Product, dir: t.TempDir()}
 }
 
 // start runs the program as the agent does.
@@ -166,7 +167,7 @@ func (c *component) start() {
 	c.Helper()
 	raw, err := protobuf.Marshal(c.agent.StartUpInfo())
 	require.NoError(c, err)
-	c.process = exec.CommandContext(context.WithoutCancel(c.Context()), containers.Product, "--agent-managed", "-E", "path.data="+c.dir)
+	c.process = exec.CommandContext(context.WithoutCancel(c.Context()), c.program, "--agent-managed", "-E", "path.data="+c.dir)
 	c.process.Dir = c.dir
 	c.process.Env = append(os.Environ(), "AGENT_COMPONENT_ID=cloud_defend/control-default", "AGENT_COMPONENT_TYPE=cloud_defend/control")
 	c.stderr = &said{}

@@ -60,7 +60,7 @@ func TestKernelLedger(t *testing.T) {
 	c.await(proto.State_HEALTHY, "Revision 1 is in force (2 selectors, 2 responses")
 	c.awaitUnit(output, func(u *proto.UnitObserved) bool { return u.GetState() == proto.State_HEALTHY })
 
-	c.requireIdle()
+	c.requireIdle(idleShareOfGuest)
 
 	deeds := []string{"mkdir=/srv/log", "mkdir=/srv/alert"}
 	deep := "/srv/alert"

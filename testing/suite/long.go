@@ -37,6 +37,7 @@ func Long(ctx context.Context, root string, out io.Writer) (Tally, error) {
 		{"test", "./pkg/queue", "-run", "^TestKilledAtAnyTime$", "-timeout", "0", "-v", "-kills", "100"},
 		{"test", "./pkg/output/elasticsearch", "-run", "^TestOutage$", "-timeout", "0", "-v", "-outage", "10m"},
 		{"test", "./pkg/probe", "-run", "^TestKernelJudgesAsGo$", "-timeout", "0", "-v", "-pairs", "10000000"},
+		{"test", "./testing/agent", "-run", "^TestIdle$", "-timeout", "0", "-v"},
 		{"test", "./pkg/container/kubernetes", "-run", "^TestServer$", "-timeout", "0", "-v"},
 		{"run", "./testing/editor"},
 	}
