@@ -12,7 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// loadsAtOnce bounds the verifier's memory, some 20 MB for each program, which counts as ours while it works.
+// loadsAtOnce bounds the verifier's memory, which counts as the component's while it works.
 const loadsAtOnce = 4
 
 // loaded is what came of loading a program.
