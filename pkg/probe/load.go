@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 )
 
 // loadsAtOnce bounds the verifier's memory, which counts as the component's while it works.
@@ -26,15 +27,21 @@ type loaded struct {
 func (p *Probe) loadAhead(mode Mode, names ...string) {
 	var mu sync.Mutex
 	var group sync.WaitGroup
-	free := make(chan struct{}, min(loadsAtOnce, runtime.GOMAXPROCS(0)))
+	// Each has the kernel's types for itself: of two that share them, one reads a module's while the other adds to those of
+	// the kernel below (cilium/ebpf 0.22: a module's decoder does not take the lock of its base).
+	free := make(chan *btf.Cache, loadsAtOnce)
+	free <- p.cache
+	for range min(loadsAtOnce, runtime.GOMAXPROCS(0), len(names)) - 1 {
+		free <- btf.NewCache()
+	}
 	for _, name := range names {
 		if p.resting[name] != nil {
 			continue
 		}
-		free <- struct{}{}
+		types := <-free
 		group.Go(func() {
-			prog, err := p.loadNew(mode, name)
-			<-free
+			prog, err := p.loadNew(mode, name, types)
+			free <- types
 			mu.Lock()
 			defer mu.Unlock()
 			p.ahead[name] = loaded{prog, err}
@@ -57,14 +64,14 @@ func (p *Probe) dropAhead() {
 func (p *Probe) load(name string) (*ebpf.Program, error) {
 	l, ok := p.ahead[name]
 	if !ok {
-		return p.loadNew(p.mode, name)
+		return p.loadNew(p.mode, name, p.cache)
 	}
 	delete(p.ahead, name)
 	return l.prog, l.err
 }
 
 // loadNew loads one program over the shared maps.
-func (p *Probe) loadNew(mode Mode, name string) (*ebpf.Program, error) {
+func (p *Probe) loadNew(mode Mode, name string, types *btf.Cache) (*ebpf.Program, error) {
 	prog := p.spec.Programs[name].Copy()
 	mode.fit(prog)
 	spec := &ebpf.CollectionSpec{
@@ -76,7 +83,7 @@ func (p *Probe) loadNew(mode Mode, name string) (*ebpf.Program, error) {
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
 		MapReplacements: p.base.Maps,
-		Cache:           p.cache,
+		Cache:           types,
 	})
 	if err != nil {
 		return nil, err
