@@ -63,15 +63,20 @@ func (r *Runtime) Pod(ctx context.Context, name string) (*Pod, error) {
 
 // Run creates and starts a container. Without a command it runs the image's own, which sleeps.
 func (p *Pod) Run(ctx context.Context, name, image string, command ...string) (*Container, error) {
-	return p.run(ctx, name, image, nil, command)
+	return p.run(ctx, name, image, nil, nil, command)
 }
 
-// RunCapable is Run with a capability that containers do not have by default, such as "SYS_ADMIN".
-func (p *Pod) RunCapable(ctx context.Context, name, image, capability string) (*Container, error) {
-	return p.run(ctx, name, image, &cri.Capability{AddCapabilities: []string{capability}}, nil)
+// RunCapable is Run with a capability that containers do not have by default, such as "SYS_ADMIN", and with folders of
+// the machine as volumes, by their place in the container.
+func (p *Pod) RunCapable(ctx context.Context, name, image, capability string, volumes map[string]string) (*Container, error) {
+	return p.run(ctx, name, image, &cri.Capability{AddCapabilities: []string{capability}}, volumes, nil)
 }
 
-func (p *Pod) run(ctx context.Context, name, image string, more *cri.Capability, command []string) (*Container, error) {
+func (p *Pod) run(ctx context.Context, name, image string, more *cri.Capability, volumes map[string]string, command []string) (*Container, error) {
+	mounts := []*cri.Mount{{HostPath: "/proc", ContainerPath: report.HostProc, Readonly: true}}
+	for place, folder := range volumes {
+		mounts = append(mounts, &cri.Mount{HostPath: folder, ContainerPath: place})
+	}
 	c := &Container{Name: name, Image: image, pod: p, log: filepath.Join(p.config.GetLogDirectory(), name+".log")}
 	reply, err := p.runtime.cri.CreateContainer(ctx, &cri.CreateContainerRequest{
 		PodSandboxId: p.ID, SandboxConfig: p.config,
@@ -80,7 +85,7 @@ func (p *Pod) run(ctx context.Context, name, image string, more *cri.Capability,
 			Image:    &cri.ImageSpec{Image: image},
 			Command:  command,
 			LogPath:  name + ".log",
-			Mounts:   []*cri.Mount{{HostPath: "/proc", ContainerPath: report.HostProc, Readonly: true}},
+			Mounts:   mounts,
 			Linux: &cri.LinuxContainerConfig{SecurityContext: &cri.LinuxContainerSecurityContext{
 				NamespaceOptions: p.config.GetLinux().GetSecurityContext().GetNamespaceOptions(),
 				Capabilities:     more,

@@ -35,7 +35,7 @@ func TestKernelMountedOver(t *testing.T) {
 		{anywherePolicy, containers.Web, "/tmp", "/proc/tty"},
 	} {
 		s.enforce(t, c.policy)
-		mounter, err := s.pod.RunCapable(t.Context(), "mounter", c.image, "SYS_ADMIN")
+		mounter, err := s.pod.RunCapable(t.Context(), "mounter", c.image, "SYS_ADMIN", nil)
 		require.NoError(t, err)
 		started, err := s.watch(t.Context(), mounter)
 		require.NoError(t, err)

@@ -6,8 +6,8 @@ package system
 
 import (
 	"context"
-	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +18,7 @@ import (
 	"github.com/elastic/cloud-defend/testing/containers"
 	"github.com/elastic/cloud-defend/testing/kerneltest"
 	"github.com/elastic/cloud-defend/testing/progs/report"
+	"github.com/elastic/cloud-defend/testing/vm/job"
 )
 
 const passwdPolicy = `
@@ -63,25 +64,33 @@ func TestKernelFirstOperation(t *testing.T) {
 	requireActor(t, d, first, by, []string{containers.Actor, "append=/etc/passwd"})
 }
 
-// Who may mount gives a file of the image one more path, on the file system that the runtime made of it. It is judged, and
-// reported, by the path that the image gives it.
+// Who may mount gives a file of the image, or of a volume, one more path. It is judged, and reported, by the path that the
+// image or the runtime gave it.
 func TestKernelBoundFolder(t *testing.T) {
 	s := onStage(t, kerneltest.OnceWith)
-	s.enforce(t, passwdPolicy)
+	volume, err := os.MkdirTemp(job.DataDir, "volume-")
+	require.NoError(t, err)
+	for _, name := range []string{"passwd", "group"} {
+		require.NoError(t, os.WriteFile(filepath.Join(volume, name), nil, 0o644))
+	}
 	const passwd, group = "append=/tmp/beside/passwd", "append=/tmp/beside/group"
-	for image, c := range map[string]struct {
-		passwd string
-		alerts int
-	}{containers.Web: {"EPERM", 1}, containers.Trusted: {"", 0}} {
-		mounter, err := s.pod.RunCapable(t.Context(), fmt.Sprint("mounter", c.alerts), image, "SYS_ADMIN")
+	for _, c := range []struct {
+		folder, image, passwd string
+		alerts                int
+	}{
+		{"/etc", containers.Web, "EPERM", 1}, {"/etc", containers.Trusted, "", 0},
+		{"/volume", containers.Web, "EPERM", 1}, {"/volume", containers.Trusted, "", 0},
+	} {
+		s.enforce(t, strings.ReplaceAll(passwdPolicy, "/etc/passwd", c.folder+"/passwd"))
+		mounter, err := s.pod.RunCapable(t.Context(), "mounter", c.image, "SYS_ADMIN", map[string]string{"/volume": volume})
 		require.NoError(t, err)
-		out, err := mounter.Exec(t.Context(), "/bin/sh", "-c", "mkdir -p /tmp/beside && mount -o bind /etc /tmp/beside")
+		out, err := mounter.Exec(t.Context(), "/bin/sh", "-c", "mkdir -p /tmp/beside && mount -o bind "+c.folder+" /tmp/beside")
 		require.NoError(t, err)
 		require.Zero(t, out.Code, out.Stderr)
 		got, err := s.watch(t.Context(), mounter, passwd, group)
 		require.NoError(t, err)
-		require.Equal(t, map[string]string{passwd: c.passwd, group: ""}, errnos(got.reports))
-		require.Len(t, got.alerts("/etc/passwd"), c.alerts)
+		require.Equal(t, map[string]string{passwd: c.passwd, group: ""}, errnos(got.reports), c.folder)
+		require.Len(t, got.alerts(c.folder+"/passwd"), c.alerts)
 		require.Len(t, got.documents, c.alerts)
 		require.NoError(t, mounter.Remove(t.Context()))
 	}
