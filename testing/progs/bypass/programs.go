@@ -91,14 +91,11 @@ var programs = []Technique{
 		return p.run(p.free + "/copy")
 	}},
 	{Name: "execveat of a copy in memory (memfd)", As: "none", Why: "an anonymous file has no path", do: func(p *place) error {
-		fd, err := unix.MemfdCreate("copy", unix.MFD_CLOEXEC)
+		fd, err := program.InMemory("copy")
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		if _, err := unix.Write(fd, program.Image()); err != nil {
-			return err
-		}
 		return p.runFD(fd)
 	}},
 	{Name: "map as code, as ld.so does with its argument", As: "none", Why: "the program that runs is ld.so; forbid that", do: func(p *place) error {

@@ -64,6 +64,18 @@ func build(at uint64, loader string) []byte {
 	return out.Bytes()
 }
 
+// InMemory returns a descriptor of a program that is in memory alone, under a name that no folder has.
+func InMemory(name string) (int, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	if _, err := unix.Write(fd, Image()); err != nil {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
+}
+
 // Spawn runs a program as posix_spawn does, by vfork and execve.
 func Spawn(path string) error {
 	pid, err := syscall.ForkExec(path, []string{"program"}, &syscall.ProcAttr{Files: []uintptr{2, 2, 2}})

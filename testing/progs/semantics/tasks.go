@@ -103,14 +103,11 @@ var execs = []Row{
 		return errors.Join(openProgram(p), os.Remove(p.program))
 	}, do: func(p *place) error { return program.ExecFD(p.fd) }},
 	{Call: inMemory, As: []string{"exec"}, Action: "exec", Note: "it has no path: a rule with `processExecutable` is not about it", do: func(*place) error {
-		fd, err := unix.MemfdCreate("guard", unix.MFD_CLOEXEC)
+		fd, err := program.InMemory("guard")
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		if _, err := unix.Write(fd, program.Image()); err != nil {
-			return err
-		}
 		return program.ExecFD(fd)
 	}},
 	{Call: "execve of a script", As: []string{"exec"}, Action: "exec", Quiet: true, Note: interpreted, prepare: func(p *place) error {
