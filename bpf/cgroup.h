@@ -65,24 +65,26 @@ static __always_inline struct cgroup *task_cgroup(struct task_struct *task)
 	return LOAD(set, dfl_cgrp);
 }
 
-/*
- * The node of the current task's cgroup, and its id. From the task as the
- * verifier knows it (5.11), every step of the way is under RCU (6.4): plain
- * loads do, where LOAD brings a test of the address with each.
- */
-static __always_inline struct kernfs_node *own_node(__u64 *id)
+/* The node of the current task's cgroup. */
+static __always_inline struct kernfs_node *own_node(void)
 {
-	struct kernfs_node *kn;
+	return LOAD(task_cgroup((void *)bpf_get_current_task()), kn);
+}
 
+/*
+ * The id of the current task's cgroup, for what each call of a hook asks. From
+ * the task as the verifier knows it (5.11), every step of the way is under RCU
+ * (6.4): plain loads do, where LOAD brings a test of the address with each. At
+ * each such step the verifier searches all the kernel's types by name, several
+ * times: what is asked less often takes the other way.
+ */
+static __always_inline __u64 own_cgroup_id(void)
+{
 	if (cgroup_subsystem < 0 &&
-	    bpf_core_enum_value_exists(enum bpf_func_id___515, BPF_FUNC_task_pt_regs___515)) {
-		kn = ((struct task_struct *)bpf_get_current_task_btf())->cgroups->dfl_cgrp->kn;
-		*id = kn->id;
-		return kn;
-	}
-	kn = LOAD(task_cgroup((void *)bpf_get_current_task()), kn);
-	*id = LOAD(kn, id);
-	return kn;
+	    bpf_core_enum_value_exists(enum bpf_func_id___515, BPF_FUNC_task_pt_regs___515))
+		return ((struct task_struct *)bpf_get_current_task_btf())
+			->cgroups->dfl_cgrp->kn->id;
+	return LOAD(own_node(), id);
 }
 
 /*
@@ -92,8 +94,8 @@ static __always_inline struct kernfs_node *own_node(__u64 *id)
 __noinline __u64 container_above(void)
 {
 	struct alias *known, found = {.generation = generation};
-	__u64 own, id;
-	struct kernfs_node *kn = own_node(&own);
+	struct kernfs_node *kn = own_node();
+	__u64 id, own = LOAD(kn, id);
 
 	known = bpf_map_lookup_elem(&nested, &own);
 	if (known && known->generation == found.generation)
@@ -197,16 +199,13 @@ static __noinline void scope_find(const struct policy *p, __u32 type, struct sea
 	scope->may = ~0ULL;
 }
 
-/* Fills scope for the current task under the policy p. */
-static __always_inline void scope_resolve(const struct policy *p, __u32 type, struct scope *scope)
+/* Fills scope for the current task, in that cgroup, under the policy p. */
+static __always_inline void scope_of(const struct policy *p, __u32 type, struct scope *scope,
+				     __u64 own)
 {
-	struct seat *seat;
-	__u32 place;
-	__u64 own;
+	__u32 place = own & (MAX_SEATS - 1);
+	struct seat *seat = bpf_map_lookup_elem(&seats, &place);
 
-	own_node(&own);
-	place = own & (MAX_SEATS - 1);
-	seat = bpf_map_lookup_elem(&seats, &place);
 	scope->revision = p->revision;
 	scope->must = scope->may = 0;
 	scope->cgroup = own;
@@ -219,9 +218,15 @@ static __always_inline void scope_resolve(const struct policy *p, __u32 type, st
 	scope_find(p, type, seat, scope);
 }
 
+static __always_inline void scope_resolve(const struct policy *p, __u32 type, struct scope *scope)
+{
+	scope_of(p, type, scope, own_cgroup_id());
+}
+
+/* The same under another policy than before. */
 static __noinline void scope_anew(const struct policy *p, __u32 type, struct scope *scope)
 {
-	scope_resolve(p, type, scope);
+	scope_of(p, type, scope, LOAD(own_node(), id));
 }
 
 #endif
