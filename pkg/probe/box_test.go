@@ -44,6 +44,9 @@ const (
 func TestMain(m *testing.M) {
 	switch os.Getenv(boxEnv) {
 	case "":
+		if os.Args[0] == "cloud-defend" { // the self-test of a probe runs its own program, which shall not test in turn
+			os.Exit(0)
+		}
 		if os.Getenv(bypass.StepEnv) != "" {
 			os.Exit(bypass.Step(os.Args[1:]))
 		}
