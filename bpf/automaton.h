@@ -109,7 +109,7 @@ __noinline int automaton_stride(__u32 index)
 		name = s->names[(next - 1) & (MAX_COMPONENTS - 1)];
 		at = s->at;
 		state = s->state;
-		direct = bpf_rdonly_cast && !(name & 7);
+		direct = CASTS && !(name & 7);
 		if (!at) {
 			cell = automaton_step(p, state, '/');
 			state = cell_state(cell);

@@ -7,44 +7,38 @@
 /*
  * 6.2 (a35b9af4ec2c) can take any address for a kernel type and read fields by
  * plain loads, which survive a bad address as a copy does. It costs nothing,
- * a copy costs a call: LOAD is for what every judged operation reads.
+ * a copy costs a call: LOAD is for what every judged operation reads. Objects
+ * with CASTS are for these kernels alone: to take out of each program what its
+ * kernel has no use for is much of a verifier's work.
  */
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
-
-#define LOAD(ptr, field)                                                                         \
-	({                                                                                       \
-		typeof(ptr) ptr_ = (ptr);                                                        \
-		typeof(ptr_->field) value_;                                                      \
-		if (bpf_rdonly_cast)                                                             \
-			value_ = ((typeof(ptr_))bpf_rdonly_cast(ptr_,                            \
-								bpf_core_type_id_kernel(*ptr_))) \
-					 ->field;                                                \
-		else                                                                             \
-			bpf_core_read(&value_, sizeof(value_), &ptr_->field);                    \
-		value_;                                                                          \
+#ifdef CASTS
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
+#define LOAD(ptr, field)                                                                      \
+	({                                                                                    \
+		typeof(ptr) ptr_ = (ptr);                                                     \
+		((typeof(ptr_))bpf_rdonly_cast(ptr_, bpf_core_type_id_kernel(*ptr_)))->field; \
 	})
+#else
+#define CASTS 0
+#define LOAD(ptr, field)                                              \
+	({                                                            \
+		typeof(ptr) ptr_ = (ptr);                             \
+		typeof(ptr_->field) value_;                           \
+		bpf_core_read(&value_, sizeof(value_), &ptr_->field); \
+		value_;                                               \
+	})
+#endif
 
 /*
  * Eight bytes at an address that is a multiple of eight, so that all of them
- * are in one page; only where LOAD loads. Any type serves that begins with an
- * integer of this size.
+ * are in one page. As a number: a global function may not return what the
+ * verifier knows for a pointer.
  */
 static __always_inline __u64 load_word(__u64 address)
 {
-	return ((struct qstr *)bpf_rdonly_cast((void *)address,
-					       bpf_core_type_id_kernel(struct qstr)))
-		->hash_len;
-}
+	struct qstr *word = (void *)address; /* any type that begins with an integer of this size */
 
-/* The pointer at an address, as a number: a global function may not return what the verifier knows for a pointer. */
-static __always_inline __u64 load_address(__u64 address)
-{
-	__u64 value = 0;
-
-	if (bpf_rdonly_cast)
-		return load_word(address);
-	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
-	return value;
+	return LOAD(word, hash_len);
 }
 
 /*

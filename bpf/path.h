@@ -135,9 +135,9 @@ struct rung {
 static __always_inline void rung_read(struct dentry *dentry, struct rung *r)
 {
 	/* d_parent and d_name are neighbours since 2.6.38: one copy where loads are not to be had */
-	if (!bpf_rdonly_cast && bpf_core_field_offset(struct dentry, d_name) -
-						bpf_core_field_offset(struct dentry, d_parent) ==
-					sizeof(void *)) {
+	if (!CASTS && bpf_core_field_offset(struct dentry, d_name) -
+				      bpf_core_field_offset(struct dentry, d_parent) ==
+			      sizeof(void *)) {
 		bpf_probe_read_kernel(r, sizeof(*r),
 				      (void *)dentry +
 					      bpf_core_field_offset(struct dentry, d_parent));

@@ -35,12 +35,12 @@ __noinline __u64 task_top_mount(__u64 address)
 {
 	struct task_struct *task = (void *)address;
 	struct fs_struct *fs = LOAD(task, fs);
-	__u64 mnt = load_address((__u64)fs + bpf_core_field_offset(struct fs_struct, root.mnt));
+	__u64 mnt = load_word((__u64)fs + bpf_core_field_offset(struct fs_struct, root.mnt));
 	struct mount *m = mount_of((void *)mnt), *top = m, *above;
 
 	for (int i = 0; i < 16; i++) {
-		above = (void *)load_address((__u64)m +
-					     bpf_core_field_offset(struct mount, mnt_parent));
+		above = (void *)load_word((__u64)m +
+					  bpf_core_field_offset(struct mount, mnt_parent));
 		if (above == m)
 			break;
 		if (LOAD(m, mnt_mountpoint) != LOAD(above, mnt.mnt_root))

@@ -77,14 +77,13 @@ __noinline int volumes_stride(__u32 index)
 		at = s->mount;
 		if (!s->state) { /* not been below it yet */
 			head = mount_children(at);
-			next = load_address(head);
+			next = load_word(head);
 		} else {
 			if (at == s->top_mount)
 				return 1;
-			s->mount =
-				load_address(at + bpf_core_field_offset(struct mount, mnt_parent));
+			s->mount = load_word(at + bpf_core_field_offset(struct mount, mnt_parent));
 			head = mount_children(s->mount);
-			next = load_address(at + bpf_core_field_offset(struct mount, mnt_child));
+			next = load_word(at + bpf_core_field_offset(struct mount, mnt_child));
 		}
 		s->state = next == head;
 		if (next == head)
@@ -158,7 +157,7 @@ __noinline int volumes_next(__u32 index)
 	if (!s)
 		return 0;
 	key.cgroup = s->record.scope_cgroup;
-	super = load_address(s->file + bpf_core_field_offset(struct dentry, d_sb));
+	super = load_word(s->file + bpf_core_field_offset(struct dentry, d_sb));
 	for (__u32 i = 0; i < MAX_VOLUMES; i++) {
 		key.which = s->volume;
 		v = bpf_map_lookup_elem(&volumes, &key);

@@ -85,6 +85,14 @@ func (p *Probe) adapt() error {
 	return nil
 }
 
+// object reads the object that was made for this kernel. One without types gets one, too: adapt says what it lacks.
+func object() (*ebpf.CollectionSpec, error) {
+	if kernel, err := btf.LoadKernelSpec(); err == nil && hasFunction(kernel, "bpf_rdonly_cast") {
+		return loadCasts()
+	}
+	return loadBpf()
+}
+
 func hasFunction(kernel *btf.Spec, name string) bool {
 	var fn *btf.Func
 	return kernel.TypeByName(name, &fn) == nil

@@ -88,7 +88,7 @@ func Open(opts Options) (*Probe, error) {
 		return nil, &Unsupported{Feature: "locked memory without limit", Err: err,
 			Remedy: "run as root, or grant CAP_SYS_RESOURCE"}
 	}
-	spec, err := loadBpf()
+	spec, err := object()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
 	}

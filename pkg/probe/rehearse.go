@@ -79,7 +79,7 @@ func OpenRehearsal() (*Rehearsal, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, unsupported("locked memory without limit", err)
 	}
-	spec, err := loadBpf()
+	spec, err := object()
 	if err != nil {
 		return nil, fmt.Errorf("read the programs: %w", err)
 	}
