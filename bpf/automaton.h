@@ -103,6 +103,7 @@ __noinline int automaton_stride(__u32 index)
 		return 1;
 	}
 	for (__u32 i = 0; i < STRIDE_WORDS; i++) {
+		barrier_var(s); /* or else addresses in it are kept on the stack */
 		next = s->next;
 		if (!next)
 			return 1;

@@ -8,12 +8,17 @@ static __always_inline int cgroup_report(struct cgroup *cgrp, const char *path, 
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct cgroup *own = task_cgroup(task);
+	__u64 id = BPF_CORE_READ(cgrp, kn, id);
 	struct scratch *s;
 	__u32 index;
 	long n;
 
 	/* on v1, only the hierarchy that carries the containers */
-	if (dormant || BPF_CORE_READ(cgrp, root) != BPF_CORE_READ(own, root))
+	if (BPF_CORE_READ(cgrp, root) != BPF_CORE_READ(own, root))
+		return 0;
+	if (kind == KIND_CGROUP_GONE)
+		volumes_forget(id); /* whatever becomes of the report */
+	if (dormant)
 		return 0;
 	s = scratch_claim(&index, task);
 	if (!s) {
@@ -23,9 +28,7 @@ static __always_inline int cgroup_report(struct cgroup *cgrp, const char *path, 
 	s->record.kind = kind;
 	s->record.hook = HOOK_CGROUP;
 	s->record.time = bpf_ktime_get_boot_ns();
-	s->record.scope_cgroup = BPF_CORE_READ(cgrp, kn, id);
-	if (kind == KIND_CGROUP_GONE)
-		volumes_forget(s->record.scope_cgroup);
+	s->record.scope_cgroup = id;
 	n = bpf_probe_read_kernel_str(s->data, MAX_PATH, path);
 	if (n > 0) {
 		s->record.path_len = (n - 1) & (MAX_PATH - 1);

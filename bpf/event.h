@@ -31,6 +31,7 @@ struct scratch {
 	__u32 state; /* of the automaton */
 	__u32 left; /* path_append: bytes still to come */
 	__u64 home, home_point; /* of the volume found last: its mount, and where that was */
+	__u32 layer_depth, layer_length; /* of the names that layer_enter found below the file */
 	__u32 volume; /* volumes_next: the one to go on with */
 
 	/* rules.h: the selectors that the container satisfies, certainly and possibly */

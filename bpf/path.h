@@ -148,13 +148,29 @@ static __always_inline void rung_read(struct dentry *dentry, struct rung *r)
 	r->name.name = LOAD(dentry, d_name.name);
 }
 
+/* Takes down the dentry's name and goes up to its parent. Returns false if it has none, or too many names are below it. */
+static __always_inline bool name_push(volatile struct scratch *s, struct dentry *dentry)
+{
+	__u32 len, depth = s->depth;
+	struct rung rung;
+
+	if (depth >= MAX_COMPONENTS)
+		return false;
+	rung_read(dentry, &rung);
+	len = (rung.name.hash_len >> 32) & 0xff;
+	s->names[depth & (MAX_COMPONENTS - 1)] =
+		((__u64)rung.name.name & ~NAME_TOP) | (__u64)len << 56;
+	s->depth = depth + 1;
+	s->length += len + 1;
+	s->dentry = (__u64)rung.parent;
+	return rung.parent != dentry;
+}
+
 /* One step up. Returns 1 at the end of the walk. */
 static __always_inline int climb_step(volatile struct scratch *s)
 {
 	struct dentry *dentry = (void *)s->dentry;
 	struct mount *m, *above;
-	struct rung rung;
-	__u32 depth, len;
 
 	if ((__u64)dentry == s->mount_root) {
 		if (s->path_flags & PATH_INSIDE)
@@ -175,18 +191,8 @@ static __always_inline int climb_step(volatile struct scratch *s)
 			s->top_mount = (__u64)above;
 		return 0;
 	}
-	depth = s->depth;
-	if (depth < MAX_COMPONENTS) {
-		rung_read(dentry, &rung);
-		len = (rung.name.hash_len >> 32) & 0xff;
-		s->names[depth & (MAX_COMPONENTS - 1)] =
-			((__u64)rung.name.name & ~NAME_TOP) | (__u64)len << 56;
-		s->depth = depth + 1;
-		s->length += len + 1;
-		s->dentry = (__u64)rung.parent;
-		if (rung.parent != dentry)
-			return 0;
-	}
+	if (name_push(s, dentry))
+		return 0;
 	/*
 	 * Too deep, or not connected to the mount's root: a memfd, or a file
 	 * that an overlay copies up, which it does through its work directory

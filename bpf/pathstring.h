@@ -74,8 +74,12 @@ static __always_inline __u32 string_path(struct scratch *s, __u32 index, struct 
 	if (told > PATH_INSIDE)
 		mnt = &((struct mount *)told)->mnt;
 	walk_start(s, mnt, dentry);
-	if (told == PATH_INSIDE)
+	if (told == PATH_INSIDE) {
 		walk_inside(s);
+	} else if (told) {
+		layer_enter(index);
+		layer_climb_from(s);
+	}
 	path_climb(index);
 	len = path_append(index);
 	*flags = s->path_flags;

@@ -15,6 +15,7 @@
 #include "deadline.h"
 #include "event.h"
 #include "path.h"
+#include "layer.h"
 #include "pathstring.h"
 #include "automaton.h"
 #include "rules.h"

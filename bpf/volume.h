@@ -32,7 +32,7 @@ struct volume {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
+	__uint(max_entries, 131072); /* two for each of 1,000 containers with all of them */
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct volume_key);
 	__type(value, struct volume);
@@ -168,11 +168,9 @@ __noinline int volumes_next(__u32 index)
 			continue;
 		s->home = v->mount;
 		s->home_point = v->mountpoint;
-		s->dentry = s->file;
 		s->mount_root = v->root;
-		s->depth = s->length = 0;
 		s->path_flags = PATH_INSIDE;
-		s->names[0] = 0;
+		layer_climb_from(s);
 		return 1;
 	}
 	return 0;
@@ -224,20 +222,16 @@ static __always_inline bool is_volume_home(const struct scratch *s)
 
 /*
  * Whether the mount that is "/" to the file shows what the container began with
- * there. Who makes a volume his root finds its files by other paths; none of a
- * volume's files is in an overlay.
+ * there. Who makes a volume, or an overlay that changes one, his root finds its
+ * files by other paths.
  */
 static __always_inline bool is_root_home(const struct scratch *s)
 {
 	struct mount *top = (void *)s->top_mount;
-	struct super_block *sb = LOAD(top, mnt.mnt_sb);
 	struct volume_key key = {.cgroup = s->record.scope_cgroup};
-	struct volume *v;
+	struct volume *v = bpf_map_lookup_elem(&volumes, &key);
 
-	if (LOAD(sb, s_magic) == OVERLAYFS_SUPER_MAGIC)
-		return true;
-	v = bpf_map_lookup_elem(&volumes, &key);
-	return !v || v->super == (__u64)sb;
+	return !v || v->super == (__u64)LOAD(top, mnt.mnt_sb);
 }
 
 #endif

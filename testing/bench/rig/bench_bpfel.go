@@ -217,6 +217,8 @@ type benchScratch struct {
 	_            [4]byte
 	Home         uint64
 	HomePoint    uint64
+	LayerDepth   uint32
+	LayerLength  uint32
 	Volume       uint32
 	_            [4]byte
 	Must         uint64

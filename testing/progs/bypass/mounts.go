@@ -106,7 +106,7 @@ var mounts = []Technique{
 		defer unix.Close(fd)
 		return p.expose(unix.MoveMount(fd, "", unix.AT_FDCWD, p.guard, unix.MOVE_MOUNT_F_EMPTY_PATH))
 	})},
-	{Name: "mount an overlay that keeps its changes in the folder, then write", As: "modifyFile", Why: layers, do: apart(func(p *place) error {
+	{Name: "mount an overlay that keeps its changes in the folder, then write", As: "modifyFile", do: apart(func(p *place) error {
 		for _, dir := range []string{"/low", "/work", "/merged"} {
 			if err := os.Mkdir(p.free+dir, 0o755); err != nil {
 				return err
@@ -151,10 +151,8 @@ var mounts = []Technique{
 }
 
 const (
-	layers  = "needs CAP_SYS_ADMIN, be it in a user namespace: before 6.5, the overlay's own open of the file tells the path in the overlay"
-	lost    = "needs CAP_SYS_ADMIN, in the container itself: the guarded path is that of nothing then"
-	removal = "needs CAP_SYS_ADMIN, be it in a user namespace: the overlay does it by itself, and no call is about the path"
-	alias   = "needs CAP_SYS_ADMIN: what a container mounts by itself is none of its volumes; its files have the path by which they are opened"
+	lost  = "needs CAP_SYS_ADMIN, in the container itself: the guarded path is that of nothing then"
+	alias = "needs CAP_SYS_ADMIN: what a container mounts by itself is none of its volumes; its files have the path by which they are opened"
 )
 
 const nesting = "needs CAP_SYS_ADMIN: whatever runs containers in a container does the same"

@@ -89,14 +89,34 @@ var volumes = []Technique{
 	{Name: "volume: set an ACL that lets a user write", As: "modifyFile", in: Volume, do: func(p *place) error {
 		return unix.Setxattr(p.file, rights.ACLName, rights.ACL(6), 0)
 	}},
-	{Name: "volume: mount an overlay that keeps its changes there, then write", As: "modifyFile", in: Folder, Why: layers, do: apart(func(p *place) error {
+	{Name: "volume: mount an overlay that keeps its changes there, then write", As: "modifyFile", in: Folder, do: apart(func(p *place) error {
 		return p.layered(func(merged string) error { return overwrite(merged + "/file") })
 	})},
-	{Name: "volume: mount an overlay that keeps its changes there, then remove", As: "deleteFile", in: Folder, Why: removal, do: apart(func(p *place) error {
+	{Name: "volume: mount an overlay that keeps its changes there, then remove", As: "deleteFile", in: Folder, do: apart(func(p *place) error {
 		return p.layered(func(merged string) error { return unix.Unlink(merged + "/file") })
 	})},
-	{Name: "volume: mount an overlay that keeps its changes there, then rename", As: "deleteFile", in: Folder, Why: removal, do: apart(func(p *place) error {
+	{Name: "volume: mount an overlay that keeps its changes there, then rename", As: "deleteFile", in: Folder, do: apart(func(p *place) error {
 		return p.layered(func(merged string) error { return unix.Rename(merged+"/file", merged+"/gone") })
+	})},
+	{Name: "volume: mount an overlay that keeps its changes there, then create", As: "createFile", in: Folder, do: apart(func(p *place) error {
+		return p.layered(func(merged string) error { return create(merged+"/new", 0o644) })
+	})},
+	{Name: "volume: mount an overlay that keeps its changes there, then chmod to executable", As: "createExecutable", in: Folder, do: apart(func(p *place) error {
+		return p.layered(func(merged string) error { return unix.Chmod(merged+"/file", 0o755) })
+	})},
+	{Name: "volume: pivot_root into an overlay that keeps its changes there, then write", As: "modifyFile", in: Folder, do: apart(func(p *place) error {
+		return p.layered(func(merged string) error {
+			if err := errors.Join(unix.Chdir(merged), unix.PivotRoot(".", ".")); err != nil {
+				return err
+			}
+			return overwrite("/file")
+		})
+	})},
+	{Name: "volume: mount an overlay that keeps its changes there, then write what its lower layer has", As: "modifyFile", in: Folder, do: apart(func(p *place) error {
+		if err := fill(p.free+"/low/up/er/file", kept); err != nil {
+			return err
+		}
+		return p.layered(func(merged string) error { return overwrite(merged + "/up/er/file") })
 	})},
 }
 
