@@ -22,6 +22,7 @@ import (
 	testbed "github.com/elastic/cloud-defend/testing"
 	"github.com/elastic/cloud-defend/testing/containers/image"
 	"github.com/elastic/cloud-defend/testing/debian"
+	"github.com/elastic/cloud-defend/testing/progs/first"
 )
 
 // Images that every furnished machine has. Web and Trusted are the same root file system, so that only a policy can
@@ -32,8 +33,11 @@ const (
 	pause   = "docker.io/library/pause:1.0"
 )
 
-// Actor is where the program testing/progs/actor is in Web and Trusted.
-const Actor = "/usr/local/bin/actor"
+// Actor and First are where the programs testing/progs/actor and testing/progs/first are in Web and Trusted.
+const (
+	Actor = "/usr/local/bin/actor"
+	First = "/usr/local/bin/first"
+)
 
 // Product is where the component's own program is in guests whose tests watch containers with it.
 const Product = "/usr/local/bin/cloud-defend"
@@ -131,6 +135,7 @@ func rootFiles(ctx context.Context, busybox, build string) (map[string]image.Fil
 		"/etc/shadow":   {Mode: 0o600, Content: []byte("root:*:19000:0:99999:7:::\n")},
 		"/etc/app.conf": image.Text("colour = blue\n"),
 		"/tmp":          {Mode: fs.ModeDir | fs.ModeSticky | 0o777},
+		First:           {Mode: 0o755, Content: first.ELF()},
 	}
 	for _, dir := range []string{"/root", "/srv/mark", "/usr/bin", "/var/log", "/proc", "/sys", "/dev"} {
 		files[dir] = image.File{Mode: fs.ModeDir | 0o755}
