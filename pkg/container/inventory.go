@@ -27,6 +27,9 @@ type Options struct {
 	// default. It bounds how long a container stays unknown whose cgroup
 	// nobody reported by Observe.
 	Relist time.Duration
+	// NRI is the socket by which the runtime is asked to tell of containers
+	// before their first instruction; empty asks for nothing. See Placed.
+	NRI string
 }
 
 // Inventory knows the containers of this node by cgroup id. A container exists
@@ -51,6 +54,7 @@ type Inventory struct {
 	runtime  Runtime
 	lastErr  error
 	gaveUp   uint64
+	nri      NRIStats
 	byCgroup map[uint64]*entry
 	byPath   map[string]*entry
 	// records is what the runtime said, by container id; it outlives the
@@ -74,6 +78,7 @@ type entry struct {
 	nested     map[uint64]bool
 	// reading is true while somebody attempts to read Users.
 	reading bool
+	placed  chan struct{} // closed by Placed
 }
 
 // Change says that a container appeared, became better known, or went.
@@ -97,6 +102,7 @@ type Stats struct {
 	Nameless int
 	// GaveUp counts look-ups that found nothing until their last attempt.
 	GaveUp uint64
+	NRI    NRIStats
 }
 
 const (
@@ -262,7 +268,7 @@ func (inv *Inventory) Changes() <-chan Change { return inv.changes }
 func (inv *Inventory) Stats() Stats {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	s := Stats{Runtime: inv.runtime, Connected: inv.session != nil, Err: inv.lastErr, GaveUp: inv.gaveUp}
+	s := Stats{Runtime: inv.runtime, Connected: inv.session != nil, Err: inv.lastErr, GaveUp: inv.gaveUp, NRI: inv.nri}
 	for id, e := range inv.byCgroup {
 		if id != e.CgroupID || !e.goneAt.IsZero() {
 			continue
@@ -413,7 +419,7 @@ func (inv *Inventory) add(dir cgroupDir, id string) *entry {
 		c = inv.describe(r.Container)
 	}
 	c.CgroupID, c.CgroupPath = dir.id, dir.path
-	e := &entry{epoch: inv.epoch, nested: map[uint64]bool{}, Container: &c}
+	e := &entry{epoch: inv.epoch, nested: map[uint64]bool{}, Container: &c, placed: make(chan struct{})}
 	inv.byCgroup[dir.id], inv.byPath[dir.path] = e, e
 	inv.push(Change{Container: c})
 	inv.fresh = append(inv.fresh, e)

@@ -20,6 +20,9 @@ func (inv *Inventory) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { inv.deliver(ctx) })
 	wg.Go(func() { inv.resolve(ctx) })
+	if inv.opts.NRI != "" {
+		wg.Go(func() { inv.followNRI(ctx) })
+	}
 	inv.keepFresh(ctx)
 	cancel()
 	wg.Wait()

@@ -146,15 +146,20 @@ func dial(ctx context.Context, socket string) (*session, error) {
 
 // tryDial tells in few words why nobody can be asked; gRPC takes many.
 func tryDial(ctx context.Context, socket string) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	conn, err := dialUnix(ctx, socket)
 	if err != nil {
-		var call *os.SyscallError
-		if errors.As(err, &call) {
-			return call
-		}
 		return err
 	}
 	return conn.Close()
+}
+
+func dialUnix(ctx context.Context, socket string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return nil, call
+	}
+	return conn, err
 }
 
 // identify asks which protocols are spoken. containerd serves both on one
