@@ -123,6 +123,7 @@ func openKernel(log *slog.Logger) opener {
 			Log:         log,
 			Proc:        v.Proc,
 			Cgroup:      v.Cgroup,
+			NRI:         v.NRI,
 			Kubernetes:  kubernetesOptions(v),
 			Survival:    probe.Survival{Dir: survivalDir, Off: !v.Survival},
 		})

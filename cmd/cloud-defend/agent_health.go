@@ -83,6 +83,12 @@ func (m *managed) statusReasons(s pipeline.Status, now time.Time) []unit.Reason 
 		}
 		all = append(all, unit.Reason{Weight: unit.Reduced, Fault: fault, Remedy: "mount the runtime's socket"})
 	}
+	if err := s.Containers.NRI.Err; err != nil {
+		all = append(all, unit.Reason{
+			Weight: unit.Reduced, Place: "nri", Fault: "containers are not announced before they start: " + err.Error(),
+			Remedy: "switch NRI on in the runtime and mount the folder of its socket, or switch the setting off",
+		})
+	}
 	if err := s.Kubernetes.Err; err != nil {
 		all = append(all, unit.Reason{
 			Weight: unit.Reduced, Place: "kubernetes", Fault: "not all is known of this node's pods: " + err.Error(),

@@ -107,6 +107,7 @@ func run(ctx context.Context, f runFlags) error {
 		Log:         slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Proc:        f.settings.Proc,
 		Cgroup:      f.settings.Cgroup,
+		NRI:         f.settings.NRI,
 		Kubernetes:  kubernetesOptions(f.settings),
 		Survival:    probe.Survival{Dir: survivalDir, Off: !f.settings.Survival},
 	})

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/elastic/cloud-defend/pkg/container"
 	"github.com/elastic/cloud-defend/pkg/container/kubernetes"
 	"github.com/elastic/cloud-defend/pkg/pipeline"
 	"github.com/elastic/cloud-defend/pkg/probe"
@@ -29,6 +30,21 @@ func sayRuntime(s pipeline.Status, before string) string {
 		now += ": " + c.Err.Error()
 	}
 	if now != before {
+		say("%s", now)
+	}
+	return now
+}
+
+// sayNRI is like sayRuntime. Where NRI is not asked for it says nothing.
+func sayNRI(s container.NRIStats, before string) string {
+	now := ""
+	switch {
+	case s.Connected:
+		now = "containers are announced by NRI before they start"
+	case s.Err != nil:
+		now = "containers are not announced by NRI, so that a policy may hold a moment late: " + s.Err.Error()
+	}
+	if now != before && now != "" {
 		say("%s", now)
 	}
 	return now
@@ -109,6 +125,9 @@ func summary(s pipeline.Status) {
 	}
 	say("events: %s", strings.Join(kinds, ", "))
 	say("blocked: %d operations; lost: %d events", s.Probe.Refused+s.Probe.Blind, s.Lost())
+	if n := s.Containers.NRI; n.Announced > 0 {
+		say("announced: %d containers, %d of which started before the kernel was told of them", n.Announced, n.Late)
+	}
 	if s.Probe.Missed > 0 {
 		say("%d operations passed unseen while another was being judged: add bpf to the kernel's lsm= list", s.Probe.Missed)
 	}

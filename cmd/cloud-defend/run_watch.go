@@ -89,7 +89,7 @@ func (w *watcher) watch(ctx context.Context, stop func(), done <-chan error) err
 	defer signal.Stop(hangup)
 	tick := time.NewTicker(watchPeriod)
 	defer tick.Stop()
-	runtime, cluster := "", ""
+	runtime, announced, cluster := "", "", ""
 	for {
 		select {
 		case err := <-done:
@@ -107,6 +107,7 @@ func (w *watcher) watch(ctx context.Context, stop func(), done <-chan error) err
 			w.reload(false)
 			status := w.pipeline.Status()
 			runtime, cluster = sayRuntime(status, runtime), sayKubernetes(status.Kubernetes, cluster)
+			announced = sayNRI(status.Containers.NRI, announced)
 		}
 	}
 }

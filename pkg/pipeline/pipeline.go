@@ -62,8 +62,10 @@ type Config struct {
 	MergeWindow time.Duration
 	// Proc and Cgroup are the host's mounts of these file systems.
 	Proc, Cgroup string
-	Kubernetes   kubernetes.Options
-	Survival     probe.Survival
+	// NRI has the container runtime tell of containers before they start.
+	NRI        bool
+	Kubernetes kubernetes.Options
+	Survival   probe.Survival
 }
 
 // Pipeline runs all stages on one node. Apply and Status may be called from
@@ -138,7 +140,7 @@ func Open(cfg Config) (*Pipeline, error) {
 	}
 	p := &Pipeline{
 		probe:      pr,
-		inventory:  container.New(container.Options{Cgroup: cfg.Cgroup, Proc: cfg.Proc}),
+		inventory:  container.New(inventoryOptions(cfg)),
 		processes:  process.NewTable(process.Identity{BootID: facts.BootID, PIDNamespace: facts.PIDNamespace, BootTime: pr.BootTime()}),
 		builder:    ecs.NewBuilder(ecs.Static{Host: facts, Agent: cfg.Agent, Namespace: cfg.Namespace, Mode: pr.Mode().String()}),
 		settle:     settle.New(settleMax, settleAge),
@@ -169,6 +171,14 @@ func Open(cfg Config) (*Pipeline, error) {
 	p.succeed(hierarchy)
 	p.seedContainers()
 	return p, nil
+}
+
+func inventoryOptions(cfg Config) container.Options {
+	o := container.Options{Cgroup: cfg.Cgroup, Proc: cfg.Proc}
+	if cfg.NRI {
+		o.NRI = container.NRISocket
+	}
+	return o
 }
 
 // seedContainers asks the runtime once, so that the first policy finds the
@@ -349,7 +359,9 @@ func (p *Pipeline) mustWait(ev *event.Event) bool {
 // follow tells the kernel of containers as they come and go, until ctx ends.
 func (p *Pipeline) follow(ctx context.Context) {
 	for change := range p.inventory.Changes() {
-		if !p.changed(change) {
+		final := p.changed(change)
+		p.inventory.Placed(change.Container)
+		if !final {
 			continue
 		}
 		select {

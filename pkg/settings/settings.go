@@ -141,8 +141,9 @@ var table = []Setting{
 	},
 	{
 		Key: "nri", Default: "false",
-		Doc:   "Ask the container runtime by NRI to be told of a container before its first instruction.",
-		field: func(v *Values) any { return &v.NRI },
+		Doc:    "Ask the container runtime by NRI to be told of a container before its first instruction.",
+		Reader: "cmd/cloud-defend/agent.go",
+		field:  func(v *Values) any { return &v.NRI },
 	},
 	{
 		Key: "prometheus.address", Default: "", Live: true,
