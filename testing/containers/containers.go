@@ -56,16 +56,22 @@ func Furnish(ctx context.Context, cache *debian.Cache, disk string) (map[string]
 	if err != nil {
 		return nil, err
 	}
+	newer, err := unpack(ctx, cache, tools, "containerd-nri")
+	if err != nil {
+		return nil, err
+	}
 	busybox, err := unpack(ctx, cache, tools, "busybox-amd64")
 	if err != nil {
 		return nil, err
 	}
 	to := filepath.Join(disk, Folder)
-	for from, name := range map[string]string{
-		"usr/bin/containerd": "bin/containerd", "usr/bin/containerd-shim-runc-v2": "bin/containerd-shim-runc-v2",
-		"usr/bin/ctr": "bin/ctr", "usr/sbin/runc": "bin/runc",
+	const shim = "containerd-shim-runc-v2"
+	for name, from := range map[string]string{
+		"containerd": filepath.Join(runtime, "usr/bin/containerd"), shim: filepath.Join(runtime, "usr/bin", shim),
+		"ctr": filepath.Join(runtime, "usr/bin/ctr"), "runc": filepath.Join(runtime, "usr/sbin/runc"),
+		announcing.program: filepath.Join(newer, "usr/bin/containerd"),
 	} {
-		if err := copyFile(filepath.Join(runtime, from), filepath.Join(to, name)); err != nil {
+		if err := copyFile(from, filepath.Join(to, "bin", name)); err != nil {
 			return nil, err
 		}
 	}

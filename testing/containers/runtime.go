@@ -28,6 +28,7 @@ const Socket = "/run/containerd/containerd.sock"
 // Runtime is a running containerd with the images of Furnish. Its methods may be called by several goroutines.
 type Runtime struct {
 	root   string
+	kind   kind
 	daemon *exec.Cmd
 	ended  chan struct{}
 	conn   *grpc.ClientConn
@@ -38,10 +39,35 @@ type Runtime struct {
 // startTimeout is generous: emulated, containerd takes two seconds, ten on a busy host.
 const startTimeout = 60 * time.Second
 
+// kind is one of the two containerds.
+type kind struct {
+	// program is its name in bin, state the folder of what it knows, which the other could not read.
+	program, state string
+	// configuration is added to that of both.
+	configuration string
+}
+
+var (
+	usual      = kind{program: "containerd", state: "state"}
+	announcing = kind{program: "containerd-nri", state: "state-nri", configuration: `[plugins."io.containerd.nri.v1.nri"]
+  disable = false
+`}
+)
+
 // Start starts the runtime that Furnish put into root, usually on a guest's disk, with its state beside it, and
 // imports the images. What containerd logs goes to log.
 func Start(ctx context.Context, root string, log io.Writer) (*Runtime, error) {
-	r := &Runtime{root: filepath.Join(root, Folder), ended: make(chan struct{})}
+	return start(ctx, root, usual, log)
+}
+
+// StartNRI starts a newer containerd, which lets plugins know by NRI of containers before they start. It takes the
+// place of the other: only one can run.
+func StartNRI(ctx context.Context, root string, log io.Writer) (*Runtime, error) {
+	return start(ctx, root, announcing, log)
+}
+
+func start(ctx context.Context, root string, k kind, log io.Writer) (*Runtime, error) {
+	r := &Runtime{root: filepath.Join(root, Folder), kind: k, ended: make(chan struct{})}
 	if err := r.configure(); err != nil {
 		return nil, fmt.Errorf("configure containerd: %w", err)
 	}
@@ -92,7 +118,8 @@ func (r *Runtime) configure() error {
 			return err
 		}
 	}
-	text := fmt.Sprintf(configuration, filepath.Join(r.root, "state"), Socket, pause, filepath.Join(r.root, "bin/runc"))
+	text := fmt.Sprintf(configuration, filepath.Join(r.root, r.kind.state), Socket, pause, filepath.Join(r.root, "bin/runc")) +
+		r.kind.configuration
 	return os.WriteFile(filepath.Join(r.root, "config.toml"), []byte(text), 0o644)
 }
 
@@ -100,7 +127,7 @@ func (r *Runtime) configure() error {
 func (r *Runtime) launch(log io.Writer) error {
 	bin := filepath.Join(r.root, "bin")
 	// It ends by Stop: when a context does, there are containers to remove first.
-	r.daemon = exec.CommandContext(context.Background(), filepath.Join(bin, "containerd"),
+	r.daemon = exec.CommandContext(context.Background(), filepath.Join(bin, r.kind.program),
 		"--config", filepath.Join(r.root, "config.toml"), "--log-level", "error")
 	r.daemon.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
 	r.daemon.Stdout, r.daemon.Stderr = log, log

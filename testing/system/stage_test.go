@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,7 +64,7 @@ func onStage(t *testing.T, needs ...string) *stage {
 	kerneltest.Require(t, needs...)
 	if shared == nil {
 		var err error
-		shared, err = setUp(t.Context())
+		shared, err = setUp(t.Context(), containers.Start)
 		require.NoError(t, err)
 	}
 	t.Cleanup(func() {
@@ -88,13 +89,16 @@ func logProcesses(t *testing.T) {
 	}
 }
 
-func setUp(ctx context.Context) (*stage, error) {
+// startRuntime is [containers.Start], or [containers.StartNRI].
+type startRuntime func(ctx context.Context, root string, log io.Writer) (*containers.Runtime, error)
+
+func setUp(ctx context.Context, start startRuntime) (*stage, error) {
 	s := &stage{dir: filepath.Join(job.DataDir, "system")}
 	err := os.MkdirAll(s.dir, 0o755)
 	if err != nil {
 		return nil, err
 	}
-	if s.runtime, err = containers.Start(ctx, job.DataDir, os.Stderr); err != nil {
+	if s.runtime, err = start(ctx, job.DataDir, os.Stderr); err != nil {
 		return nil, err
 	}
 	if s.pod, err = s.runtime.Pod(ctx, "shop"); err != nil {
