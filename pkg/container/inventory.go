@@ -69,6 +69,8 @@ type Inventory struct {
 	todo    []task
 	// fresh are containers of which the users are to be read.
 	fresh []*entry
+
+	foreign foreignProcesses
 }
 
 type entry struct {

@@ -151,7 +151,7 @@ type proc struct {
 // still be used.
 func (inv *Inventory) first(h Hierarchy, cgroupPath string) (*proc, error) {
 	var first *proc
-	pids := h.processes(cgroupPath)
+	pids := inv.processes(h, cgroupPath)
 	for pid := range pids {
 		p, err := inv.process(pid)
 		if err != nil {
@@ -169,7 +169,7 @@ func (inv *Inventory) first(h Hierarchy, cgroupPath string) (*proc, error) {
 	if first == nil {
 		return nil, fmt.Errorf("%w: no process in %s", errNotYet, cgroupPath)
 	}
-	if !h.processes(cgroupPath)[first.pid] {
+	if !inv.holds(h, cgroupPath, first) {
 		_ = first.dir.Close()
 		return nil, fmt.Errorf("%w: process %d is not in %s any more", errNotYet, first.pid, cgroupPath)
 	}
