@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -54,15 +55,15 @@ func Start(ctx context.Context, dir string, out io.Writer) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	etcd, err := unpackEtcd(ctx, cache)
+	etcd, err := Etcd(ctx, cache)
 	if err != nil {
 		return nil, err
 	}
-	program, err := build(ctx, cache)
+	programs, err := Kubernetes.Build(ctx, cache, Command)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, program: program}
+	s := &Server{dir: dir, program: filepath.Join(programs, path.Base(Command))}
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
