@@ -39,6 +39,7 @@ func Long(ctx context.Context, root string, out io.Writer) (Tally, error) {
 		{"test", "./pkg/probe", "-run", "^TestKernelJudgesAsGo$", "-timeout", "0", "-v", "-pairs", "10000000"},
 		{"test", "./testing/agent", "-run", "^TestIdle$", "-timeout", "0", "-v"},
 		{"test", "./pkg/container/kubernetes", "-run", "^TestServer$", "-timeout", "0", "-v"},
+		{"test", "./deploy", "-run", "^TestServer$", "-timeout", "0", "-v"},
 		{"run", "./testing/editor"},
 	}
 	targets, err := fuzzTargets(root)
