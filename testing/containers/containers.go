@@ -30,7 +30,8 @@ import (
 const (
 	Web     = "docker.io/library/web:1.0"
 	Trusted = "docker.io/library/trusted:1.0"
-	pause   = "docker.io/library/pause:1.0"
+	// Pause is what holds a pod's namespaces.
+	Pause = "docker.io/library/pause:1.0"
 )
 
 // Actor and First are where the programs testing/progs/actor and testing/progs/first are in Web and Trusted.
@@ -125,7 +126,7 @@ func writeImages(ctx context.Context, busybox, to string) error {
 	}
 	var archive bytes.Buffer
 	err = image.Write(&archive,
-		image.Image{Names: []string{pause}, Command: []string{"/pause"}, Files: map[string]image.File{"/pause": pauseProgram}},
+		image.Image{Names: []string{Pause}, Command: []string{"/pause"}, Files: map[string]image.File{"/pause": pauseProgram}},
 		image.Image{Names: []string{Web, Trusted}, Command: []string{"/bin/sleep", "86400"}, Files: root})
 	if err != nil {
 		return err

@@ -118,7 +118,7 @@ func (r *Runtime) configure() error {
 			return err
 		}
 	}
-	text := fmt.Sprintf(configuration, filepath.Join(r.root, r.kind.state), Socket, pause, filepath.Join(r.root, "bin/runc")) +
+	text := fmt.Sprintf(configuration, filepath.Join(r.root, r.kind.state), Socket, Pause, filepath.Join(r.root, "bin/runc")) +
 		r.kind.configuration
 	return os.WriteFile(filepath.Join(r.root, "config.toml"), []byte(text), 0o644)
 }
@@ -183,7 +183,7 @@ func (r *Runtime) importImages(ctx context.Context) error {
 		return fmt.Errorf("%w: %s", err, out)
 	}
 	// The CRI hears of them from containerd's events, a moment later.
-	for _, name := range []string{pause, Web, Trusted} {
+	for _, name := range []string{Pause, Web, Trusted} {
 		err := poll(ctx, func() (bool, error) {
 			reply, err := r.images.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: name}})
 			return reply.GetImage() != nil, err

@@ -36,8 +36,8 @@ type File struct {
 type Image struct {
 	// Names are complete references, such as "docker.io/library/web:1.0".
 	Names []string
-	// Command is what a container runs when it is told nothing else.
-	Command []string
+	// Command is what a container runs when it is told nothing else, and Entrypoint what always comes before it.
+	Command, Entrypoint []string
 	// Files maps absolute paths to what is there. Folders above a file need not be named.
 	Files map[string]File
 }
@@ -97,8 +97,9 @@ type config struct {
 }
 
 type runtimeConfig struct {
-	Env []string
-	Cmd []string
+	Env        []string
+	Cmd        []string
+	Entrypoint []string `json:",omitempty"`
 }
 
 type rootFS struct {
@@ -110,7 +111,7 @@ func (img Image) config(layer []byte) config {
 	return config{
 		Architecture: "amd64",
 		OS:           "linux",
-		Config:       runtimeConfig{Env: []string{"PATH=/usr/bin:/bin"}, Cmd: img.Command},
+		Config:       runtimeConfig{Env: []string{"PATH=/usr/bin:/bin"}, Cmd: img.Command, Entrypoint: img.Entrypoint},
 		RootFS:       rootFS{Type: "layers", DiffIDs: []string{"sha256:" + digest(layer)}},
 	}
 }

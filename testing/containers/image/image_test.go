@@ -36,7 +36,7 @@ func read(t *testing.T, archive []byte) (map[string]string, map[string]*tar.Head
 
 func TestWrite(t *testing.T) {
 	web := Image{
-		Names: []string{"docker.io/library/web:1.0", "docker.io/library/trusted:1.0"}, Command: []string{"/bin/sh"},
+		Names: []string{"docker.io/library/web:1.0", "docker.io/library/trusted:1.0"}, Command: []string{"/bin/sh"}, Entrypoint: []string{"/bin/a"},
 		Files: map[string]File{
 			"/bin/tool": {Mode: 0o755, Content: []byte("elf")}, "/bin/sh": {Mode: fs.ModeSymlink | 0o777, Content: []byte("tool")},
 			"/bin/a": {SameAs: "/bin/tool"},
@@ -64,13 +64,14 @@ func TestWrite(t *testing.T) {
 
 	layer := files[manifest[0].Layers[0]]
 	var config struct {
-		Config struct{ Cmd []string }
+		Config struct{ Cmd, Entrypoint []string }
 		RootFS struct {
 			DiffIDs []string `json:"diff_ids"`
 		}
 	}
 	require.NoError(t, json.Unmarshal([]byte(files[manifest[0].Config]), &config))
 	require.Equal(t, []string{"/bin/sh"}, config.Config.Cmd)
+	require.Equal(t, []string{"/bin/a"}, config.Config.Entrypoint)
 	require.Equal(t, []string{"sha256:" + digest([]byte(layer))}, config.RootFS.DiffIDs)
 	require.Equal(t, digest([]byte(layer))+"/layer.tar", manifest[0].Layers[0])
 
