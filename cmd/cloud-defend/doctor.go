@@ -17,6 +17,7 @@ import (
 
 	"github.com/elastic/cloud-defend/pkg/doctor"
 	"github.com/elastic/cloud-defend/pkg/probe"
+	"github.com/elastic/cloud-defend/pkg/settings"
 )
 
 // doctorTimeout bounds the examination: a runtime may be hung, and that is what
@@ -42,7 +43,12 @@ our own, or else to show one, and they are unloaded again. Exit status: 0 can
 block, 3 can only observe, 4 can do neither, 2 wrong flag.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return examine(cmd.Context(), cmd.OutOrStdout(), format, doctor.Options{Sockets: sockets, Try: tryKernel})
+			values := settings.Defaults()
+			if faults := settings.Environ(&values, os.LookupEnv); len(faults) > 0 {
+				return inputError(errors.New(faults[0].String()))
+			}
+			try := func(context.Context) doctor.Trial { return tryKernel(values.Proc) }
+			return examine(cmd.Context(), cmd.OutOrStdout(), format, doctor.Options{Sockets: sockets, Try: try})
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", format, "output: table or json")
@@ -73,8 +79,8 @@ func examine(ctx context.Context, out io.Writer, format string, opts doctor.Opti
 }
 
 // tryKernel does what run does before it applies a policy.
-func tryKernel(context.Context) doctor.Trial {
-	p, err := probe.Open(probe.Options{TestDirs: []string{"/run", os.TempDir(), "/dev/shm"}})
+func tryKernel(proc string) doctor.Trial {
+	p, err := probe.Open(probe.Options{TestDirs: []string{"/run", os.TempDir(), "/dev/shm"}, Proc: proc})
 	if err != nil {
 		return failedTrial(err)
 	}

@@ -133,6 +133,7 @@ func Open(cfg Config) (*Pipeline, error) {
 		CgroupController: hierarchy.Controller,
 		OwnCgroup:        own,
 		TestDirs:         []string{"/run", os.TempDir(), "/dev/shm"},
+		Proc:             cfg.Proc,
 		Survival:         cfg.Survival,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@
 package probe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -42,7 +43,10 @@ func (p *Probe) selfTest(h hook) error {
 	}
 	defer cleanup()
 	before := p.tests.seen[h.id].Load()
-	test := bpfSelftest{Tid: uint32(unix.Gettid()), Tgid: uint32(os.Getpid()), Hook: uint32(h.id)}
+	test := bpfSelftest{Hook: uint32(h.id)}
+	if test.Tgid, test.Tid, err = self(cmp.Or(p.opts.Proc, "/proc")); err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
 	armed := p.base.Variables[bpfVarCanary]
 	if err := armed.Set(test); err != nil {
 		return err
@@ -75,6 +79,27 @@ func (p *Probe) selfTest(h hook) error {
 		time.Sleep(time.Millisecond)
 	}
 	return nil
+}
+
+// initialNamespace is the pid namespace that the kernel's programs see ids of (PROC_PID_INIT_INO in proc_ns.h).
+const initialNamespace = "pid:[4026531836]"
+
+// self gives this process's id and this thread's as the kernel's programs see them. In a pid namespace of its own, a process
+// knows others; the proc of the host says which they are there.
+func self(proc string) (tgid, tid uint32, err error) {
+	thread, err := os.Readlink(filepath.Join(proc, "thread-self"))
+	if err != nil {
+		return 0, 0, fmt.Errorf("find out our own process's id on the host: %w", err)
+	}
+	if _, err := fmt.Sscanf(thread, "%d/task/%d", &tgid, &tid); err != nil {
+		return 0, 0, fmt.Errorf("find out our own process's id on the host: %s/thread-self leads to %q: %w", proc, thread, err)
+	}
+	namespace, err := os.Readlink("/proc/self/ns/pid")
+	if err == nil && namespace != initialNamespace && tid == uint32(unix.Gettid()) {
+		return 0, 0, fmt.Errorf("find out our own process's id on the host: %s is the proc of a pid namespace of its own; "+
+			"mount the host's, and name that in HOSTFS_PROC_PATH", proc)
+	}
+	return tgid, tid, nil
 }
 
 // canary returns the operation that makes the hook sing, on files of our own.

@@ -27,6 +27,19 @@ func TestKernelMayNotMount(t *testing.T) {
 	require.False(t, attempt("file"))
 }
 
+// Without the host's pid namespace, as the manifests have it, the ids that the component has of itself are not those that
+// the kernel's programs see. It finds these in the host's proc.
+func TestKernelPIDNamespace(t *testing.T) {
+	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
+	e := startEnforcer(t, orders{Cgroup: newContainer(t), Few: true, Apart: true, Policy: 2})
+	r := e.said()
+	require.Empty(t, r.Error)
+	require.Contains(t, r.Stats.Hooks, "file_open")
+	require.True(t, attempt("file"))
+	e.end("close")
+	require.False(t, attempt("file"))
+}
+
 // forbidMounting is of a container runtime's seccomp filter what keeps a self-test from its hook. Runtimes answer EPERM,
 // and ENOSYS to calls that are newer than their filter.
 func forbidMounting() error {

@@ -37,6 +37,7 @@ type orders struct {
 	Version  string // "": this one; else as if the programs were others
 	Few      bool   // has the few capabilities that the manifests grant
 	Filtered bool   // may call only what a container runtime allows without CAP_SYS_ADMIN
+	Apart    bool   // is in a pid namespace of its own
 }
 
 // report is an enforcer's answer to every command.
@@ -86,6 +87,9 @@ func startEnforcer(t *testing.T, o orders) *enforcer {
 	cmd.Env = []string{boxEnv + "=enforcer"}
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(root.Fd()), Pdeathsig: unix.SIGKILL}
+	if o.Apart {
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
+	}
 	e := &enforcer{t: t, cmd: cmd}
 	e.stdin, err = cmd.StdinPipe()
 	require.NoError(t, err)

@@ -31,6 +31,8 @@ type Options struct {
 	// TestDirs are directories in which the self-test may make files; the
 	// first one that is writable is used.
 	TestDirs []string
+	// Proc is where the host's proc is mounted; empty for /proc.
+	Proc string
 	// Only, when not 0, is the one mode to try.
 	Only Mode
 	// Survival is about enforcement after the end of the process.
