@@ -151,8 +151,10 @@ func (s *Server) awaitReady(ctx context.Context) error {
 	defer cancel()
 	tick := time.NewTicker(pollTime)
 	defer tick.Stop()
+	client := s.Client(Admin)
+	defer client.http.CloseIdleConnections()
 	for {
-		err := s.ready(ctx)
+		_, err := client.Get(ctx, "/readyz")
 		if err == nil {
 			return nil
 		}
@@ -162,11 +164,6 @@ func (s *Server) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("the API server is not ready, see %s: %w", s.log.Name(), err)
 		}
 	}
-}
-
-func (s *Server) ready(ctx context.Context) error {
-	_, err := s.Client(Admin).Get(ctx, "/readyz")
-	return err
 }
 
 // StopAPI kills the API server; what it knows stays with etcd.

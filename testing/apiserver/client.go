@@ -27,7 +27,7 @@ type Client struct {
 
 // NewClient returns a client of the server at an address, host and port, whose user has the token.
 func NewClient(address, token string) *Client {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	return &Client{address: address, token: token, http: &http.Client{Transport: transport}}
 }
 
