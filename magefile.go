@@ -72,8 +72,8 @@ func Test(ctx context.Context) error {
 
 // TestLong is what the gate has no time for, which is hours: all kernels with the long forms of their tests, millions of
 // policies and operations judged by the kernel and in Go, ten minutes of each fuzz target, a spool killed over and
-// over, a real API server of Kubernetes, the policies in an editor, and documents in a search engine. It needs root, Linux
-// 6.2 and the registries of Node.js and Maven packages.
+// over, a real API server of Kubernetes, a cluster with the DaemonSet in it, the policies in an editor, and documents in a
+// search engine. It needs root, Linux 6.2 and the registries of Node.js and Maven packages.
 func TestLong(ctx context.Context) error {
 	tally, err := suite.Long(ctx, ".", os.Stdout)
 	return finish(tally, err)

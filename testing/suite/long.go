@@ -40,6 +40,7 @@ func Long(ctx context.Context, root string, out io.Writer) (Tally, error) {
 		{"test", "./testing/agent", "-run", "^TestIdle$", "-timeout", "0", "-v"},
 		{"test", "./pkg/container/kubernetes", "-run", "^TestServer$", "-timeout", "0", "-v"},
 		{"test", "./deploy", "-run", "^TestServer$", "-timeout", "0", "-v"},
+		{"test", "./testing/cluster", "-run", "^TestCluster$", "-timeout", "0", "-v"},
 		{"run", "./testing/editor"},
 	}
 	targets, err := fuzzTargets(root)

@@ -32,7 +32,7 @@ file:
 ` + markedBy
 
 // cluster answers for an API server that has the pod of the stage alone: a real one has no room in the machine, and is
-// tried by the long tests of pkg/container/kubernetes.
+// tried by the long tests of pkg/container/kubernetes and testing/cluster.
 type cluster struct {
 	changes chan string // labels
 }
