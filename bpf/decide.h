@@ -80,7 +80,6 @@ static __always_inline __u64 homes_judge(struct scratch *s, __u32 index, const s
 	__u64 fired = record_fired(s);
 
 	s->volume = 0;
-	layer_enter(index);
 	for (__u32 i = 0; i < MAX_HOMES; i++) {
 		if (!home_find(index))
 			break;

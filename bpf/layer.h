@@ -10,14 +10,19 @@
 
 /*
  * The dentry of an overlay's file in that layer, as an address; 0 while there is
- * none. It follows the inode in struct ovl_inode since 4.13 (09d8b586731b), a
- * type that is in no BTF before the module is there.
+ * none. It follows the inode in struct ovl_inode since 4.13 (ovl_entry.h), a type
+ * that is in no BTF before the module is there.
  */
 static __always_inline __u64 layer_dentry(struct dentry *dentry)
 {
 	struct inode *inode = LOAD(dentry, d_inode);
 
 	return inode ? load_word((__u64)inode + bpf_core_type_size(struct inode)) : 0;
+}
+
+static __always_inline __u64 dentry_super(__u64 dentry)
+{
+	return load_word(dentry + bpf_core_field_offset(struct dentry, d_sb));
 }
 
 /* Goes up to what the layer has, and collects the names on the way. Returns 1 at the end. */
@@ -50,27 +55,26 @@ __noinline int layer_stride(__u32 index)
 
 /*
  * Puts what the layer has, and the names from there down, in the place of a
- * file of an overlay. Does nothing to others.
+ * file of an overlay. Returns 0 where there is none, as for all other files.
  */
 __noinline int layer_enter(__u32 index)
 {
 	volatile struct scratch *s = scratch_at(index);
-	struct super_block *sb;
+	__u64 sb;
 
 	if (!s)
 		return 0;
-	s->layer_depth = s->layer_length = 0;
-	sb = (void *)load_word(s->file + bpf_core_field_offset(struct dentry, d_sb));
-	if (LOAD(sb, s_magic) != OVERLAYFS_SUPER_MAGIC)
+	sb = dentry_super(s->file);
+	if (LOAD((struct super_block *)sb, s_magic) != OVERLAYFS_SUPER_MAGIC)
 		return 0;
 	for (__u32 i = 0; i < MAX_COMPONENTS / STRIDE; i++)
 		if (layer_stride(index))
 			break;
-	return 0;
+	return dentry_super(s->file) != sb;
 }
 
-/* Aims the next path_climb at the file, as layer_enter left it. */
-static __always_inline void layer_climb_from(volatile struct scratch *s)
+/* Aims the next path_climb at the file, or what layer_enter put in its place. */
+static __always_inline void walk_again(volatile struct scratch *s)
 {
 	s->dentry = s->file;
 	s->depth = s->layer_depth;

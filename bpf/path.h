@@ -39,6 +39,7 @@ static __always_inline void walk_start(struct scratch *s, struct vfsmount *mnt,
 	walk_enter_mount(s, m);
 	s->first_mount = s->top_mount = (__u64)m;
 	s->depth = s->length = s->path_flags = 0;
+	s->layer_depth = s->layer_length = 0;
 	s->names[0] = 0; /* what a rule on the name sees of "/" */
 }
 

@@ -76,9 +76,9 @@ static __always_inline __u32 string_path(struct scratch *s, __u32 index, struct 
 	walk_start(s, mnt, dentry);
 	if (told == PATH_INSIDE) {
 		walk_inside(s);
-	} else if (told) {
+	} else if (told && LOAD(mnt, mnt_sb) != LOAD(dentry, d_sb)) {
 		layer_enter(index);
-		layer_climb_from(s);
+		walk_again(s);
 	}
 	path_climb(index);
 	len = path_append(index);

@@ -157,7 +157,7 @@ __noinline int volumes_next(__u32 index)
 	if (!s)
 		return 0;
 	key.cgroup = s->record.scope_cgroup;
-	super = load_word(s->file + bpf_core_field_offset(struct dentry, d_sb));
+	super = dentry_super(s->file);
 	for (__u32 i = 0; i < MAX_VOLUMES; i++) {
 		key.which = s->volume;
 		v = bpf_map_lookup_elem(&volumes, &key);
@@ -170,7 +170,7 @@ __noinline int volumes_next(__u32 index)
 		s->home_point = v->mountpoint;
 		s->mount_root = v->root;
 		s->path_flags = PATH_INSIDE;
-		layer_climb_from(s);
+		walk_again(s);
 		return 1;
 	}
 	return 0;
@@ -178,7 +178,8 @@ __noinline int volumes_next(__u32 index)
 
 /*
  * Climbs from where the walk began to what the next volume shows that has the
- * file below it. Returns 0 if there is none. A volume that was taken out, or
+ * file below it, or after all of them what takes the changes of the overlay that
+ * the file is in. Returns 0 if there is none. A volume that was taken out, or
  * elsewhere, has left its path to nobody.
  */
 __noinline int home_find(__u32 index)
@@ -189,8 +190,12 @@ __noinline int home_find(__u32 index)
 	if (!s)
 		return 0;
 	for (__u32 i = 0; i < MAX_VOLUMES; i++) {
-		if (!volumes_next(index))
-			return 0;
+		if (!volumes_next(index)) {
+			if (!layer_enter(index))
+				return 0;
+			s->volume = 0;
+			continue;
+		}
 		m = (void *)s->home;
 		if ((__u64)LOAD(m, mnt_mountpoint) != s->home_point)
 			continue;

@@ -168,7 +168,7 @@ func enterBox() error {
 	return unix.Exec("/box", []string{"/box", "serve"}, []string{boxEnv + "=inside"})
 }
 
-// mountVolumes mounts what the container finds when it begins: a whole file system, and folders of others.
+// mountVolumes mounts what the container finds when it begins: a whole file system, folders of others, and an overlay.
 func mountVolumes(root string) error {
 	source := filepath.Join(root, "old")
 	if err := os.MkdirAll(root+bypass.Volume, 0o755); err != nil {
@@ -187,7 +187,12 @@ func mountVolumes(root string) error {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(
+		os.MkdirAll(root+bypass.Overlay, 0o755),
+		unix.Mount("tmpfs", source, "tmpfs", 0, ""),
+		os.Mkdir(source+"/low", 0o755), os.Mkdir(source+"/up", 0o755), os.Mkdir(source+"/work", 0o755),
+		unix.Mount("overlay", root+bypass.Overlay, "overlay", 0, fmt.Sprintf("lowerdir=%s/low,upperdir=%[1]s/up,workdir=%[1]s/work", source)),
+		unix.Unmount(source, unix.MNT_DETACH))
 }
 
 func serveBox() {

@@ -113,7 +113,7 @@ const (
 	evil = "evil\n"
 )
 
-// Prepare makes the places of all techniques. Volume and Folder are mounted already. Self is a program that does a Step where StepEnv is set.
+// Prepare makes the places of all techniques. The volumes are mounted already. Self is a program that does a Step where StepEnv is set.
 func Prepare(self string) (*Stage, error) {
 	s := &Stage{self: self, places: map[string]*place{}}
 	for i, t := range Techniques() {

@@ -15,11 +15,12 @@ import (
 	"github.com/elastic/cloud-defend/testing/progs/rights"
 )
 
-// The volumes that a container begins with: one shows all of its file system, the others a folder of theirs.
+// The volumes that a container begins with: one shows all of its file system, as the overlay does, the others a folder of theirs.
 const (
-	Volume = "/guard/volume"
-	Folder = "/guard/folder"
-	Lost   = "/guard/lost" // as Folder, for a technique that takes it out for good
+	Volume  = "/guard/volume"
+	Folder  = "/guard/folder"
+	Overlay = "/guard/overlay"
+	Lost    = "/guard/lost" // as Folder, for a technique that takes it out for good
 )
 
 // volumes are tried on files of another file system than the container's root.
@@ -36,6 +37,12 @@ var volumes = []Technique{
 			return err
 		}
 		return overwrite(p.free + "/beside/file")
+	})},
+	{Name: "volume, an overlay: bind it beside, then write there", As: "modifyFile", in: Overlay, do: apart(func(p *place) error {
+		if err := beside(p, Overlay); err != nil {
+			return err
+		}
+		return overwrite(p.besides("file"))
 	})},
 	{Name: "volume: bind it beside, then remove there", As: "deleteFile", in: Volume, do: apart(func(p *place) error {
 		if err := beside(p, Volume); err != nil {
