@@ -5,6 +5,8 @@
 package probe
 
 import (
+	"bytes"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -85,10 +87,13 @@ func (p *Probe) adapt() error {
 	return nil
 }
 
+//go:embed casts_bpfel.o
+var casts []byte
+
 // object reads the object that was made for this kernel. One without types gets one, too: adapt says what it lacks.
 func object() (*ebpf.CollectionSpec, error) {
 	if kernel, err := btf.LoadKernelSpec(); err == nil && hasFunction(kernel, "bpf_rdonly_cast") {
-		return loadCasts()
+		return ebpf.LoadCollectionSpecFromReader(bytes.NewReader(casts))
 	}
 	return loadBpf()
 }
