@@ -10,14 +10,20 @@ static __always_inline int cgroup_report(struct cgroup *cgrp, const char *path, 
 	struct cgroup *own = task_cgroup(task);
 	__u64 id = BPF_CORE_READ(cgrp, kn, id);
 	struct scratch *s;
+	__u8 yes = 1;
 	__u32 index;
 	long n;
 
 	/* on v1, only the hierarchy that carries the containers */
 	if (BPF_CORE_READ(cgrp, root) != BPF_CORE_READ(own, root))
 		return 0;
-	if (kind == KIND_CGROUP_GONE)
-		volumes_forget(id); /* whatever becomes of the report */
+	/* whatever becomes of the report */
+	if (kind == KIND_CGROUP_NEW) {
+		bpf_map_update_elem(&starting, &id, &yes, BPF_ANY);
+	} else {
+		bpf_map_delete_elem(&starting, &id);
+		volumes_forget(id);
+	}
 	if (dormant)
 		return 0;
 	s = scratch_claim(&index, task);

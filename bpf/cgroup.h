@@ -114,6 +114,23 @@ __noinline __u64 container_above(void)
 	return found.container;
 }
 
+/* The current task's cgroup, and those above it, have a program. */
+__noinline int cgroup_started(void)
+{
+	struct kernfs_node *kn = own_node();
+	__u64 id = LOAD(kn, id);
+
+	bpf_map_delete_elem(&starting, &id);
+	for (int i = 0; i < MAX_CGROUP_DEPTH; i++) {
+		kn = kernfs_parent(kn);
+		if (!kn)
+			break;
+		id = BPF_CORE_READ(kn, id);
+		bpf_map_delete_elem(&starting, &id);
+	}
+	return 0;
+}
+
 /*
  * Tells a task that is in no known container's cgroup by its root: SCOPE_HOST,
  * or the container that the root is known of, or else its own cgroup.
@@ -184,8 +201,11 @@ static __noinline void scope_find(const struct policy *p, __u32 type, struct sea
 		if (scope->state == SCOPE_HOST)
 			return;
 	} else {
-		if (!c->rooted) { /* it ran before it was known */
-			scope_learn_root(scope->cgroup);
+		if (!c->rooted) {
+			if (is_runtime(scope->cgroup)) {
+				scope->state = SCOPE_HOST;
+				return;
+			}
 			c->rooted = 1;
 		}
 		if (seat && seat->cgroup == own)

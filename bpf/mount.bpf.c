@@ -16,15 +16,6 @@ static __always_inline bool is_kernels(struct dentry *dentry)
 	return magic == PROC_SUPER_MAGIC || magic == SYSFS_MAGIC;
 }
 
-/* Before it enters a container's root, its runtime puts that together, under the host's paths. */
-static __always_inline bool is_in_host_root(void)
-{
-	struct root_key root;
-
-	task_root((void *)bpf_get_current_task(), &root);
-	return is_host_root(&root);
-}
-
 static __always_inline int mount_decide(__u32 hook, const struct path *path)
 {
 	struct dentry *dentry = BPF_CORE_READ(path, dentry);
@@ -42,7 +33,7 @@ static __always_inline int mount_decide(__u32 hook, const struct path *path)
 		.dentry = dentry,
 	};
 
-	if (is_kernels(dentry) || is_in_host_root())
+	if (is_kernels(dentry))
 		return 0;
 	if ((mode & S_IFMT) == S_IFDIR) {
 		q.operation = OP_MODIFY;

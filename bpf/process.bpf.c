@@ -271,6 +271,17 @@ static __always_inline void string_args(struct scratch *s, struct task_struct *t
 	s->used = at + len;
 }
 
+/*
+ * Whether the image is on a mount that is not of the task's namespace. So is a
+ * copy of itself from which a runtime starts anew on its way into the container.
+ */
+static __always_inline bool is_apart(struct task_struct *task, struct file *exe)
+{
+	struct mount *m = mount_of(BPF_CORE_READ(exe, f_path.mnt));
+
+	return BPF_CORE_READ(m, mnt_ns) != BPF_CORE_READ(task, nsproxy, mnt_ns);
+}
+
 static __always_inline int exec_report(struct task_struct *task)
 {
 	struct file *exe = task_exe(task);
@@ -286,6 +297,8 @@ static __always_inline int exec_report(struct task_struct *task)
 	struct scratch *s;
 	__u32 index;
 
+	if (!is_apart(task, exe))
+		cgroup_started(); /* whatever becomes of the report */
 	s = lifecycle_begin(&q, exe, &index);
 	if (!s)
 		return 0;

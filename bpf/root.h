@@ -28,6 +28,19 @@ struct {
 } roots SEC(".maps");
 
 /*
+ * Cgroups, of containers and others, in which no program was started yet. What
+ * acts there is a runtime: in the host's root, it makes what it mounts
+ * something on, and only then enters the container's.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64); /* cgroup id */
+	__type(value, __u8);
+} starting SEC(".maps");
+
+/*
  * The address of the mount that the task at that address sees as "/", however
  * deep a chroot it is in.
  */
@@ -125,14 +138,20 @@ static __always_inline void root_learn(const struct root_key *root, __u64 contai
 		bpf_map_update_elem(&roots, root, &container, BPF_ANY);
 }
 
-/* Remembers the current task's root as its container's. */
-static __noinline void scope_learn_root(__u64 container)
+/*
+ * Whether the current task, in a container's cgroup, is of the runtime that puts
+ * the container together. If not, remembers its root as the container's.
+ */
+static __noinline bool is_runtime(__u64 container)
 {
 	struct root_key root;
 
 	task_root((void *)bpf_get_current_task(), &root);
-	if (!is_host_root(&root))
-		root_learn(&root, container);
+	if (is_host_root(&root))
+		return bpf_map_lookup_elem(&starting, &container);
+	root_learn(&root, container);
+	bpf_map_delete_elem(&starting, &container);
+	return false;
 }
 
 /* Finds init above the current task and takes its root for the host's. */

@@ -113,7 +113,7 @@ static __noinline void volumes_learn(struct scratch *s, __u32 index, struct moun
 	bpf_map_update_elem(&volumes, &key, &end, BPF_ANY);
 }
 
-/* Learns a container's root and volumes from its first program; before that, its runtime is in the host's root. */
+/* Learns a container's root and volumes from its first program; of a program in the host's root there is nothing to learn. */
 static __always_inline void container_learn(struct scratch *s, __u32 index)
 {
 	struct mount *top = task_root_mount((void *)bpf_get_current_task());

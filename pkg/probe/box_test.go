@@ -114,6 +114,15 @@ func newBox(t *testing.T, name string) *box {
 	return b
 }
 
+// runChild runs this program, by a path, in the cgroup of the test.
+func runChild(t *testing.T, path string) {
+	t.Helper()
+	program := exec.Command(path)
+	program.Env = []string{boxEnv + "=child"}
+	require.Error(t, program.Run())
+	require.Equal(t, childExit, program.ProcessState.ExitCode())
+}
+
 // do performs an operation in the box and returns the errno's name, or "".
 func (b *box) do(args ...string) string {
 	b.t.Helper()

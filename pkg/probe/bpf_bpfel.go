@@ -451,6 +451,7 @@ const (
 	bpfMapRoots              = "roots"
 	bpfMapScratch            = "scratch"
 	bpfMapSeats              = "seats"
+	bpfMapStarting           = "starting"
 	bpfMapTruncating         = "truncating"
 	bpfMapUsers              = "users"
 	bpfMapVolumes            = "volumes"
@@ -632,6 +633,7 @@ type bpfMapSpecs struct {
 	Roots      *ebpf.MapSpec `ebpf:"roots"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Seats      *ebpf.MapSpec `ebpf:"seats"`
+	Starting   *ebpf.MapSpec `ebpf:"starting"`
 	Truncating *ebpf.MapSpec `ebpf:"truncating"`
 	Users      *ebpf.MapSpec `ebpf:"users"`
 	Volumes    *ebpf.MapSpec `ebpf:"volumes"`
@@ -701,6 +703,7 @@ type bpfMaps struct {
 	Roots      *ebpf.Map `ebpf:"roots"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Seats      *ebpf.Map `ebpf:"seats"`
+	Starting   *ebpf.Map `ebpf:"starting"`
 	Truncating *ebpf.Map `ebpf:"truncating"`
 	Users      *ebpf.Map `ebpf:"users"`
 	Volumes    *ebpf.Map `ebpf:"volumes"`
@@ -721,6 +724,7 @@ func (m *bpfMaps) Close() error {
 		m.Roots,
 		m.Scratch,
 		m.Seats,
+		m.Starting,
 		m.Truncating,
 		m.Users,
 		m.Volumes,

@@ -136,6 +136,44 @@ func TestKernelHostIsNotJudged(t *testing.T) {
 	require.Equal(t, before, p.Stats().Refused)
 }
 
+// What a runtime makes and mounts in a container's cgroup, before anything was started there, is not the container's
+// doing. What is done there later is, also in the host's root.
+func TestKernelRuntimeIsNotJudged(t *testing.T) {
+	kerneltest.Require(t)
+	p := openProbe(t)
+	cgroup := newContainer(t)
+	_, err := p.Swap(compile(t, `
+file:
+  selectors: [{name: change, operation: [createFile, modifyFile], targetFilePath: [/tmp/survival/**]}]
+  responses: [{match: [change], actions: [alert, block]}]
+`), scopes(map[uint64]Bits{cgroup: {every}}))
+	require.NoError(t, err)
+	mount := func() error {
+		err := unix.Mount("tmpfs", "/tmp/survival", "tmpfs", 0, "")
+		if err == nil {
+			require.NoError(t, unix.Unmount("/tmp/survival", 0))
+		}
+		return err
+	}
+	require.False(t, attempt("place"))
+	require.NoError(t, mount())
+
+	run := func(path string) error {
+		runChild(t, path)
+		return nil
+	}
+	self, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
+	require.NoError(t, withMemfd(self, run))
+	require.False(t, attempt("place"), "a runtime starts itself anew")
+	runChild(t, "/proc/self/exe")
+	require.True(t, attempt("file"))
+	ours := func(ev *event.Event) bool { return strings.HasPrefix(ev.Path.Name, "/tmp/survival") }
+	require.Equal(t, "/tmp/survival/file", next(t, p, "the first refusal", ours).Path.Name)
+	require.ErrorIs(t, mount(), unix.EPERM)
+	require.Equal(t, "/tmp/survival", next(t, p, "the second refusal", ours).Path.Name)
+}
+
 // Depth is the attacker's choice: a path of any depth matches, and one deeper
 // than the walk counts as matching.
 func TestKernelDeepPaths(t *testing.T) {

@@ -117,6 +117,7 @@ func (g *ground) enterCgroup(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(to, "cgroup.procs"), fmt.Append(nil, os.Getpid()), 0o644))
 	}
 	move(dir)
+	runChild(t, "/proc/self/exe") // or all that comes would be a runtime's
 	t.Cleanup(func() {
 		move("/sys/fs/cgroup")
 		require.NoError(t, os.Remove(dir))

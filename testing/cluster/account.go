@@ -56,6 +56,7 @@ const (
 	AsShipped  = "with the policy as it is shipped"
 	Excluding  = "with pods left out"
 	Relabelled = "a pod gets the label that is left out"
+	Strict     = "with a policy by which nothing may become a program"
 )
 
 // What is tried: first the commands of the demo, then a new program that says of itself which process it was.

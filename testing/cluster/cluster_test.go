@@ -22,6 +22,7 @@ import (
 
 const (
 	manifest = "../../deploy/kubernetes/run.yml"
+	strict   = "../../deploy/policies/drift-prevention.yml"
 	kernel   = "6.12"
 )
 
@@ -51,13 +52,13 @@ func play(t *testing.T) *Account {
 	files, err := Furnish(t.Context(), bed.Cache, disk)
 	require.NoError(t, err)
 	require.NoError(t, containers.BuildStatic(t.Context(), scene, "github.com/elastic/cloud-defend/testing/cluster/scene", containers.NoCommit))
-	const program, toDeploy, account = "/usr/local/bin/scene", "/run.yml", "/account.json"
-	files[program], files[toDeploy] = scene, manifest
+	const program, toDeploy, atLast, account = "/usr/local/bin/scene", "/run.yml", "/strict.yml", "/account.json"
+	files[program], files[toDeploy], files[atLast] = scene, manifest, strict
 	var told bytes.Buffer
 	result, err := bed.Run(t.Context(), vm.Guest{
 		Kernel: k, Cmdline: "lsm=" + vm.WithBPF, Files: files, Disk: disk, DiskFreeMB: 4096, MemoryMB: 4096, CPUs: 2, Timeout: time.Hour,
 		Commands: []vm.Command{
-			{Command: job.Command{Args: []string{program, job.DataDir, toDeploy, account}}, Output: t.Output()},
+			{Command: job.Command{Args: []string{program, job.DataDir, toDeploy, atLast, account}}, Output: t.Output()},
 			{Command: job.Command{Args: []string{"/bin/cat", account}}, Output: &told},
 		},
 	})

@@ -368,6 +368,7 @@ const (
 	benchMapSamples            = "samples"
 	benchMapScratch            = "scratch"
 	benchMapSeats              = "seats"
+	benchMapStarting           = "starting"
 	benchMapTexts              = "texts"
 	benchMapTruncating         = "truncating"
 	benchMapUsers              = "users"
@@ -608,6 +609,7 @@ type benchMapSpecs struct {
 	Samples         *ebpf.MapSpec `ebpf:"samples"`
 	Scratch         *ebpf.MapSpec `ebpf:"scratch"`
 	Seats           *ebpf.MapSpec `ebpf:"seats"`
+	Starting        *ebpf.MapSpec `ebpf:"starting"`
 	Texts           *ebpf.MapSpec `ebpf:"texts"`
 	Truncating      *ebpf.MapSpec `ebpf:"truncating"`
 	Users           *ebpf.MapSpec `ebpf:"users"`
@@ -696,6 +698,7 @@ type benchMaps struct {
 	Samples         *ebpf.Map `ebpf:"samples"`
 	Scratch         *ebpf.Map `ebpf:"scratch"`
 	Seats           *ebpf.Map `ebpf:"seats"`
+	Starting        *ebpf.Map `ebpf:"starting"`
 	Texts           *ebpf.Map `ebpf:"texts"`
 	Truncating      *ebpf.Map `ebpf:"truncating"`
 	Users           *ebpf.Map `ebpf:"users"`
@@ -720,6 +723,7 @@ func (m *benchMaps) Close() error {
 		m.Samples,
 		m.Scratch,
 		m.Seats,
+		m.Starting,
 		m.Texts,
 		m.Truncating,
 		m.Users,

@@ -4,10 +4,10 @@
 
 // Command scene starts a cluster on the machine that it runs on and plays a scene in it:
 //
-//	scene disk manifest account
+//	scene disk manifest strict account
 //
-// Disk is the folder that testing/cluster furnished; the manifest is the one that puts the component into the cluster;
-// account is the file to tell in what was tried and what came of it. It judges nothing itself: the exit status is 1 when
+// Disk is the folder that testing/cluster furnished; the manifest is the one that puts the component into the cluster,
+// strict the policy that it has at the end; account is the file to tell in what was tried and what came of it. It judges nothing itself: the exit status is 1 when
 // the scene could not be played to its end.
 package main
 
@@ -25,17 +25,17 @@ import (
 const sceneTime = 50 * time.Minute
 
 func main() {
-	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: scene disk manifest account")
+	if len(os.Args) != 5 {
+		fmt.Fprintln(os.Stderr, "usage: scene disk manifest strict account")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), sceneTime)
 	defer cancel()
 	s := &stage{start: time.Now()}
-	err := s.play(ctx, os.Args[1], os.Args[2])
+	err := s.play(ctx, os.Args[1], os.Args[2], os.Args[3])
 	if text, failed := json.Marshal(s.account); failed != nil {
 		fmt.Println("scene:", failed)
-	} else if failed := os.WriteFile(os.Args[3], text, 0o600); failed != nil {
+	} else if failed := os.WriteFile(os.Args[4], text, 0o600); failed != nil {
 		fmt.Println("scene:", failed)
 	}
 	if err != nil {

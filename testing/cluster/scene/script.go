@@ -32,11 +32,11 @@ kind: Pod
 metadata: {name: %s, namespace: %s, labels: {app: %[1]s}}
 spec:
   restartPolicy: Never
-  containers: [{name: first, image: "web:1.0", command: [/bin/sh, -c, %[3]q]}]
+  containers: [{name: only, image: "web:1.0", command: [/bin/sh, -c, %[3]q]}]
 `
 
 // play tells in the account what was tried until something could not be done.
-func (s *stage) play(ctx context.Context, disk, manifest string) error {
+func (s *stage) play(ctx context.Context, disk, manifest, strict string) error {
 	s.begin("a cluster starts")
 	var err error
 	if s.Cluster, err = cluster.Start(ctx, disk); err != nil {
@@ -57,7 +57,11 @@ func (s *stage) play(ctx context.Context, disk, manifest string) error {
 	if err != nil {
 		return err
 	}
-	err = s.script(ctx, text, pods["web"], pods["patcher"], pods["runner"])
+	preventing, err := os.ReadFile(strict)
+	if err != nil {
+		return err
+	}
+	err = s.script(ctx, text, string(preventing), pods["web"], pods["patcher"], pods["runner"])
 	if s.account.Component != nil {
 		log, failed := s.Log(ctx, s.account.Component)
 		s.show(log)
@@ -66,7 +70,7 @@ func (s *stage) play(ctx context.Context, disk, manifest string) error {
 	return err
 }
 
-func (s *stage) script(ctx context.Context, manifest []byte, web, patcher, runner *corev1.Pod) error {
+func (s *stage) script(ctx context.Context, manifest []byte, strict string, web, patcher, runner *corev1.Pod) error {
 	s.begin(cluster.Before)
 	if err := s.try(ctx, web, cluster.Backdoor, cluster.AddUser, "rm /usr/bin/backdoor"); err != nil {
 		return err
@@ -96,11 +100,23 @@ func (s *stage) script(ctx context.Context, manifest []byte, web, patcher, runne
 		}
 	}
 	for _, namespace := range []string{"shop", "build"} {
-		if err := s.first(ctx, namespace); err != nil {
+		if err := s.first(ctx, namespace, "first", cluster.AddUser); err != nil {
 			return err
 		}
 	}
 	if err := s.relabel(ctx, web); err != nil {
+		return err
+	}
+	s.begin(cluster.Strict)
+	shipped, err := policyOf(manifest)
+	if err != nil {
+		return err
+	}
+	processes, _, _ := strings.Cut(shipped, "\nfile:\n") // by whose documents the end is seen
+	if err := s.policy(ctx, 3, processes+"\n"+strict); err != nil {
+		return err
+	}
+	if err := s.first(ctx, "shop", "strict", cluster.Backdoor); err != nil {
 		return err
 	}
 	return s.finish(ctx, web)
@@ -183,14 +199,19 @@ func (s *stage) exclude(ctx context.Context, manifest []byte) error {
 		"    - {name: patchers, kubernetesPodLabel: [drift:allowed]}\n    - {name: builds, kubernetesNamespace: [build]}\n", 1)
 	before, responses, _ := strings.Cut(policy, "\nfile:\n")
 	policy = before + "\nfile:\n" + strings.ReplaceAll(responses, "      actions:", "      exclude: [patchers, builds]\n      actions:")
-	change, err := json.Marshal(map[string]any{"data": map[string]string{"policy.yml": policy}})
+	return s.policy(ctx, 2, policy)
+}
+
+// policy has the component's policy replaced, for the so manyeth in force.
+func (s *stage) policy(ctx context.Context, which int, text string) error {
+	change, err := json.Marshal(map[string]any{"data": map[string]string{"policy.yml": text}})
 	if err != nil {
 		return err
 	}
 	if err := s.Admin.Patch(ctx, "/api/v1/namespaces/kube-system/configmaps/cloud-defend", string(change)); err != nil {
 		return err
 	}
-	return s.said(ctx, 2, "enforcing revision")
+	return s.said(ctx, which, "enforcing revision")
 }
 
 func policyOf(manifest []byte) (string, error) {
@@ -228,15 +249,16 @@ func (s *stage) record(pod *corev1.Pod, command string, out containers.Output) {
 	fmt.Printf("         %s/%s $ %s: %s\n", pod.Namespace, pod.Name, command, a.Answer())
 }
 
-func (s *stage) first(ctx context.Context, namespace string) error {
-	if err := s.Admin.Apply(ctx, fmt.Appendf(nil, firstPod, "first", namespace, cluster.AddUser)); err != nil {
+// first runs a command as a new pod.
+func (s *stage) first(ctx context.Context, namespace, name, command string) error {
+	if err := s.Admin.Apply(ctx, fmt.Appendf(nil, firstPod, name, namespace, command)); err != nil {
 		return err
 	}
-	pod, out, err := s.Ended(ctx, namespace, "app=first")
+	pod, out, err := s.Ended(ctx, namespace, "app="+name)
 	if err != nil {
 		return err
 	}
-	s.record(pod, cluster.AddUser, out)
+	s.record(pod, command, out)
 	return nil
 }
 
