@@ -118,15 +118,12 @@ __noinline __u64 container_above(void)
 __noinline int cgroup_started(void)
 {
 	struct kernfs_node *kn = own_node();
-	__u64 id = LOAD(kn, id);
+	__u64 id;
 
-	bpf_map_delete_elem(&starting, &id);
 	for (int i = 0; i < MAX_CGROUP_DEPTH; i++) {
-		kn = kernfs_parent(kn);
-		if (!kn)
-			break;
 		id = BPF_CORE_READ(kn, id);
 		bpf_map_delete_elem(&starting, &id);
+		kn = kernfs_parent(kn); /* above the root, and from there, NULL */
 	}
 	return 0;
 }

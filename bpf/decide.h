@@ -199,7 +199,7 @@ static __noinline struct scratch *decide_scoped(const struct request *q, __u32 *
 		if (q->type == RULES_PROCESS)
 			subject_judge(s, *index, p);
 		if (q->named)
-			s->matchable = ~p->tables[RULES_FILE].no_path;
+			s->matchable = p->tables[q->type & (RULE_TYPES - 1)].named;
 		request_evaluate(s, *index, q);
 		if (!s->stale) {
 			if (record_fired(s))

@@ -47,15 +47,6 @@ static __always_inline int on_write(struct file *file, int mask)
 	return write_decide(HOOK_FILE_PERMISSION, file);
 }
 
-static __always_inline int on_mmap(struct file *file, unsigned long prot, unsigned long flags)
-{
-	if (!file || !(prot & PROT_WRITE) || !(flags & MAP_SHARED))
-		return 0;
-	if (canary_sings(HOOK_MMAP_FILE))
-		return answer(true);
-	return write_decide(HOOK_MMAP_FILE, file);
-}
-
 /* file_mprotect: a mapping that could be read becomes writable. */
 static __always_inline int on_mprotect(struct vm_area_struct *vma, unsigned long prot)
 {
@@ -68,23 +59,9 @@ static __always_inline int on_mprotect(struct vm_area_struct *vma, unsigned long
 	return write_decide(HOOK_FILE_MPROTECT, file);
 }
 
-/* The wrapper of mmap_file has no protection as it will be, only as asked for. */
 /* clang-format off */
 DECIDE(file_permission, security_file_permission, write, (struct file *file, int mask),
        (file, mask))
 DECIDE(file_mprotect, security_file_mprotect, mprotect,
        (struct vm_area_struct *vma, unsigned long asked, unsigned long prot), (vma, prot))
 /* clang-format on */
-
-SEC("lsm/mmap_file")
-int BPF_PROG(l_mmap, struct file *file, unsigned long asked, unsigned long prot,
-	     unsigned long flags)
-{
-	return on_mmap(file, prot, flags);
-}
-
-SEC("fmod_ret/security_mmap_file")
-int BPF_PROG(m_mmap, struct file *file, unsigned long asked, unsigned long flags)
-{
-	return on_mmap(file, asked, flags);
-}

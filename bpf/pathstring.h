@@ -69,6 +69,7 @@ __noinline int path_append(__u32 index)
 static __always_inline __u32 string_path(struct scratch *s, __u32 index, struct vfsmount *mnt,
 					 struct dentry *dentry, __u64 told, __u8 *flags)
 {
+	bool left;
 	__u32 len;
 
 	if (told > PATH_INSIDE)
@@ -80,7 +81,11 @@ static __always_inline __u32 string_path(struct scratch *s, __u32 index, struct 
 		layer_enter(index);
 		walk_again(s);
 	}
+	s->home = told;
+	left = told > PATH_INSIDE && place_enter(s);
 	path_climb(index);
+	if (left)
+		place_push(index);
 	len = path_append(index);
 	*flags = s->path_flags;
 	return len;

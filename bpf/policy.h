@@ -35,6 +35,7 @@ struct ruletable {
 	__u64 any_match;
 	/* selectors without the condition */
 	__u64 no_path, no_name;
+	__u64 named; /* selectors that say which file: by a path, and of programs without a wildcard */
 	__u64 no_leader, no_leader_name;
 	__u64 no_user_id, no_user_name;
 	__u64 ignore_volumes, ignore_volume_files;

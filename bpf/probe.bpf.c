@@ -16,6 +16,7 @@
 #include "event.h"
 #include "path.h"
 #include "layer.h"
+#include "place.h"
 #include "pathstring.h"
 #include "automaton.h"
 #include "rules.h"
@@ -24,6 +25,7 @@
 #include "canary.h"
 #include "inode.h"
 #include "volume.h"
+#include "home.h"
 #include "task.h"
 #include "subject.h"
 #include "request.h"
@@ -37,6 +39,7 @@
 #include "descriptor.bpf.c"
 #include "mount.bpf.c"
 #include "process.bpf.c"
+#include "mapping.bpf.c"
 #include "cgroup.bpf.c"
 #include "rehearse.bpf.c"
 

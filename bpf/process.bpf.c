@@ -46,13 +46,37 @@ static __always_inline void string_argv(struct scratch *s, const char *const *ar
 	s->record.args_len = s->used - start;
 }
 
+/* argv of the current image, at the top of its stack. */
+static __always_inline void string_args(struct scratch *s, struct task_struct *task)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	unsigned long start = BPF_CORE_READ(mm, arg_start);
+	__u64 total = BPF_CORE_READ(mm, arg_end) - start;
+	__u32 at = s->used, len = total;
+
+	s->record.args_total = total;
+	if (at >= MAX_DATA)
+		return;
+	if (total > MAX_ARGS) {
+		len = MAX_ARGS;
+		s->record.flags |= RECORD_ARGS_CUT;
+	}
+	at &= MAX_DATA - 1;
+	if (len > MAX_ARGS || bpf_probe_read_user(&s->data[at], len, (void *)start)) {
+		s->record.flags |= RECORD_ARGS_CUT;
+		return;
+	}
+	s->record.args_len = len;
+	s->used = at + len;
+}
+
 /* Refused forks and execs are reported here; allowed ones by the tracepoints. */
 static __noinline int process_refuse(struct scratch *s, __u32 index, const struct request *q,
 				     __u32 exec)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct file *exe = task_exe(task);
-	const char *const *argv;
+	const char *const *argv = exec ? execve_argv(task) : 0;
 
 	if (!decide_refuse(s)) {
 		scratch_release(s);
@@ -70,11 +94,10 @@ static __noinline int process_refuse(struct scratch *s, __u32 index, const struc
 		string_path(s, index, q->mnt, q->dentry, s->told, &s->record.path_flags);
 	if (exec && exe)
 		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
-	if (exec) {
-		argv = execve_argv(task);
-		if (argv)
-			string_argv(s, argv);
-	}
+	if (argv)
+		string_argv(s, argv);
+	else if (q->hook == HOOK_MMAP_FILE)
+		string_args(s, task);
 	event_submit(s, true);
 	scratch_release(s);
 	return answer(true);
@@ -245,30 +268,6 @@ int BPF_PROG(t_fork, struct task_struct *parent, struct task_struct *child)
 {
 	canary_sings(HOOK_SCHED_FORK);
 	return HELD(fork_report(child));
-}
-
-/* argv of a fresh image, at the top of its stack. */
-static __always_inline void string_args(struct scratch *s, struct task_struct *task)
-{
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	unsigned long start = BPF_CORE_READ(mm, arg_start);
-	__u64 total = BPF_CORE_READ(mm, arg_end) - start;
-	__u32 at = s->used, len = total;
-
-	s->record.args_total = total;
-	if (at >= MAX_DATA)
-		return;
-	if (total > MAX_ARGS) {
-		len = MAX_ARGS;
-		s->record.flags |= RECORD_ARGS_CUT;
-	}
-	at &= MAX_DATA - 1;
-	if (len > MAX_ARGS || bpf_probe_read_user(&s->data[at], len, (void *)start)) {
-		s->record.flags |= RECORD_ARGS_CUT;
-		return;
-	}
-	s->record.args_len = len;
-	s->used = at + len;
 }
 
 /*

@@ -11,16 +11,6 @@
 
 /* Of one container; files of those after them are judged by the path that led to them alone. */
 #define MAX_VOLUMES 64
-#define MAX_HOMES 4 /* paths from the start that one file is judged by */
-
-/*
- * The number of a volume, of which 0 is the root, or the address of its mount:
- * kernel addresses are no numbers this small.
- */
-struct volume_key {
-	__u64 cgroup; /* of the container */
-	__u64 which;
-};
 
 struct volume {
 	__u64 mount; /* 0: the end of the numbers */
@@ -94,14 +84,31 @@ __noinline int volumes_stride(__u32 index)
 	return 0;
 }
 
-/* Takes down the volumes that the current task's container begins with, at its first program. */
-static __noinline void volumes_learn(struct scratch *s, __u32 index, struct mount *top)
+/* Keeps the place of the container's volume of that number. Returns 1 if there is none. */
+__noinline int volume_place(__u32 index, __u32 which)
+{
+	volatile struct scratch *s = scratch_at(index);
+	struct volume_key key = {.which = which};
+	struct volume *v;
+
+	if (!s)
+		return 1;
+	key.cgroup = s->record.scope_cgroup;
+	v = bpf_map_lookup_elem(&volumes, &key);
+	if (!v || !v->mount)
+		return 1;
+	place_note(index, v->mount);
+	return 0;
+}
+
+/* Takes down the volumes that the current task's container begins with, at its first program. Returns false if they are. */
+static __noinline bool volumes_learn(struct scratch *s, __u32 index, struct mount *top)
 {
 	struct volume_key key = {.cgroup = s->record.scope_cgroup};
 	struct volume end = {};
 
 	if (bpf_map_lookup_elem(&volumes, &key))
-		return;
+		return false;
 	s->mount = s->top_mount = (__u64)top;
 	s->file = (__u64)LOAD(top, mnt.mnt_sb);
 	s->next = s->state = 0;
@@ -111,6 +118,7 @@ static __noinline void volumes_learn(struct scratch *s, __u32 index, struct moun
 			break;
 	key.which = *(volatile __u32 *)&s->next;
 	bpf_map_update_elem(&volumes, &key, &end, BPF_ANY);
+	return true;
 }
 
 /* Learns a container's root and volumes from its first program; of a program in the host's root there is nothing to learn. */
@@ -124,7 +132,11 @@ static __always_inline void container_learn(struct scratch *s, __u32 index)
 		return;
 	if (s->record.scope == SCOPE_KNOWN)
 		root_learn(&root, s->record.scope_cgroup);
-	volumes_learn(s, index, top);
+	if (!volumes_learn(s, index, top))
+		return;
+	for (__u32 i = 0; i < MAX_VOLUMES; i++)
+		if (volume_place(index, i))
+			break;
 }
 
 /* Forgets the volumes of a container that is gone. */
@@ -139,104 +151,12 @@ __noinline int volumes_forget(__u64 cgroup)
 		if (!v)
 			break;
 		key.which = v->mount;
+		bpf_map_delete_elem(&places, &key);
 		bpf_map_delete_elem(&volumes, &key);
 		key.which = i;
 		bpf_map_delete_elem(&volumes, &key);
 	}
 	return 0;
-}
-
-/* Goes on to the next volume of the file's file system. Returns 0 if there is none. */
-__noinline int volumes_next(__u32 index)
-{
-	volatile struct scratch *s = scratch_at(index);
-	struct volume_key key = {};
-	struct volume *v;
-	__u64 super;
-
-	if (!s)
-		return 0;
-	key.cgroup = s->record.scope_cgroup;
-	super = dentry_super(s->file);
-	for (__u32 i = 0; i < MAX_VOLUMES; i++) {
-		key.which = s->volume;
-		v = bpf_map_lookup_elem(&volumes, &key);
-		if (!v || !v->mount)
-			return 0;
-		s->volume++;
-		if (v->super != super || (v->leaf && v->root != s->file))
-			continue;
-		s->home = v->mount;
-		s->home_point = v->mountpoint;
-		s->mount_root = v->root;
-		s->path_flags = PATH_INSIDE;
-		walk_again(s);
-		return 1;
-	}
-	return 0;
-}
-
-/*
- * Climbs from where the walk began to what the next volume shows that has the
- * file below it, or after all of them what takes the changes of the overlay that
- * the file is in. Returns 0 if there is none. A volume that was taken out, or
- * elsewhere, has left its path to nobody.
- */
-__noinline int home_find(__u32 index)
-{
-	volatile struct scratch *s = scratch_at(index);
-	struct mount *m;
-
-	if (!s)
-		return 0;
-	for (__u32 i = 0; i < MAX_VOLUMES; i++) {
-		if (!volumes_next(index)) {
-			if (!layer_enter(index))
-				return 0;
-			s->volume = 0;
-			continue;
-		}
-		m = (void *)s->home;
-		if ((__u64)LOAD(m, mnt_mountpoint) != s->home_point)
-			continue;
-		path_climb(index);
-		if (s->path_flags == PATH_INSIDE)
-			return 1;
-	}
-	return 0;
-}
-
-/* Goes on from there to the root, where the namespace is that of the container's start. */
-static __always_inline void home_climb(volatile struct scratch *s, __u32 index)
-{
-	s->path_flags = 0;
-	s->mount = s->first_mount = s->top_mount = s->home;
-	path_climb(index);
-	s->path_flags &= ~PATH_FOREIGN;
-}
-
-/* Whether the mount that led to the file is a volume's, where it was at the start. */
-static __always_inline bool is_volume_home(const struct scratch *s)
-{
-	struct mount *first = (void *)s->first_mount;
-	struct volume_key key = {.cgroup = s->record.scope_cgroup, .which = (__u64)first};
-	struct volume *v = bpf_map_lookup_elem(&volumes, &key);
-
-	return v && v->mountpoint == (__u64)LOAD(first, mnt_mountpoint);
-}
-
-/*
- * Whether the mount that is "/" to the file shows what the container began with
- * there. Who makes a volume, or an overlay that changes one, his root finds its
- * files by other paths.
- */
-static __always_inline bool is_root_home(const struct scratch *s)
-{
-	struct mount *top = (void *)s->top_mount;
-	struct volume_key key = {.cgroup = s->record.scope_cgroup};
-	struct volume *v = bpf_map_lookup_elem(&volumes, &key);
-
-	return !v || v->super == (__u64)LOAD(top, mnt.mnt_sb);
 }
 
 #endif

@@ -186,7 +186,7 @@ func mountVolumes(root string) error {
 	if err := unix.Mount("tmpfs", root+bypass.Volume, "tmpfs", 0, ""); err != nil {
 		return err
 	}
-	for _, dir := range []string{bypass.Folder, bypass.Lost} {
+	for _, dir := range []string{bypass.Folder, bypass.Lost, bypass.Moved} {
 		if err := errors.Join(
 			os.MkdirAll(root+dir, 0o755),
 			unix.Mount("tmpfs", source, "tmpfs", 0, ""),

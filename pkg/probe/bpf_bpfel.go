@@ -193,6 +193,17 @@ type bpfPending struct {
 	Revision uint32
 }
 
+type bpfPlace struct {
+	_          structs.HostLayout
+	Mountpoint uint64
+	Root       uint64
+	Inode      uint64
+	Flags      uint32
+	Depth      uint32
+	Lengths    [16]uint8
+	Text       [208]uint8
+}
+
 type bpfPolicy struct {
 	_          structs.HostLayout
 	Revision   uint32
@@ -211,6 +222,7 @@ type bpfPolicy struct {
 		AnyMatch          uint64
 		NoPath            uint64
 		NoName            uint64
+		Named             uint64
 		NoLeader          uint64
 		NoLeaderName      uint64
 		NoUserId          uint64
@@ -446,6 +458,7 @@ const (
 	bpfMapEnded              = "ended"
 	bpfMapEvents             = "events"
 	bpfMapNested             = "nested"
+	bpfMapPlaces             = "places"
 	bpfMapPolicies           = "policies"
 	bpfMapRehearsals         = "rehearsals"
 	bpfMapRoots              = "roots"
@@ -628,6 +641,7 @@ type bpfMapSpecs struct {
 	Ended      *ebpf.MapSpec `ebpf:"ended"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	Nested     *ebpf.MapSpec `ebpf:"nested"`
+	Places     *ebpf.MapSpec `ebpf:"places"`
 	Policies   *ebpf.MapSpec `ebpf:"policies"`
 	Rehearsals *ebpf.MapSpec `ebpf:"rehearsals"`
 	Roots      *ebpf.MapSpec `ebpf:"roots"`
@@ -698,6 +712,7 @@ type bpfMaps struct {
 	Ended      *ebpf.Map `ebpf:"ended"`
 	Events     *ebpf.Map `ebpf:"events"`
 	Nested     *ebpf.Map `ebpf:"nested"`
+	Places     *ebpf.Map `ebpf:"places"`
 	Policies   *ebpf.Map `ebpf:"policies"`
 	Rehearsals *ebpf.Map `ebpf:"rehearsals"`
 	Roots      *ebpf.Map `ebpf:"roots"`
@@ -719,6 +734,7 @@ func (m *bpfMaps) Close() error {
 		m.Ended,
 		m.Events,
 		m.Nested,
+		m.Places,
 		m.Policies,
 		m.Rehearsals,
 		m.Roots,

@@ -163,6 +163,7 @@ func Encode(rs *ruleset.Ruleset, revision uint32, memory []byte) {
 		to.Operations = from.Operations
 		to.AnyMatch = from.AnyMatch
 		to.NoPath, to.NoName = from.NoPath, from.NoName
+		to.Named = from.Named
 		// Bits of no selector ask for nothing, so that one test tells whether any does.
 		unused := ^uint64(0) << len(from.Selectors)
 		to.NoLeader, to.NoLeaderName = from.NoLeaderPath|unused, from.NoLeaderName|unused

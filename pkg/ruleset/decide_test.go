@@ -7,6 +7,7 @@ package ruleset
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -209,6 +210,24 @@ func TestUsesAndBlocks(t *testing.T) {
 	require.False(t, r.Blocks(policy.Process, policy.Exec))
 }
 
+// A program that a rule names is not mapped as code, either. A rule with a wildcard may mean libraries, too.
+func TestHookOfMapping(t *testing.T) {
+	for condition, needed := range map[string]bool{
+		"processExecutable: [/usr/bin/nc]": true, "processName: [nc]": true,
+		"processExecutable: [/tmp/**]": false, "processExecutable: [/usr/bin/nc, /opt/*/nc]": false, "sessionLeaderInteractive: true": false,
+	} {
+		for actions, blocks := range map[string]bool{"alert": false, "alert, block": true} {
+			r := parsed(t, fmt.Sprintf(`
+process:
+  selectors: [{name: tools, operation: [exec], %s}]
+  responses: [{match: [tools], actions: [%s]}]
+`, condition, actions))
+			is := slices.ContainsFunc(r.Hooks(), func(h Hook) bool { return h.Function == "mmap_file" })
+			require.Equal(t, needed && blocks, is, "%s, %s", condition, actions)
+		}
+	}
+}
+
 func TestTable(t *testing.T) {
 	yes, no := true, false
 	r, err := Compile(&policy.Policy{Process: &policy.Section{
@@ -232,6 +251,7 @@ func TestTable(t *testing.T) {
 		AnyMatch:       3,
 		NoPath:         6,
 		NoName:         5,
+		Named:          3,
 		NoLeaderPath:   7,
 		NoLeaderName:   7,
 		NoUserID:       7,

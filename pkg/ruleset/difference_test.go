@@ -99,7 +99,7 @@ Kernel hooks
   changed  inode_setxattr: also modifyExecutable
   changed  inode_set_acl: also modifyExecutable
   added    file_permission for modifyFile
-  added    mmap_file for modifyFile
+  changed  mmap_file: also modifyFile
   added    file_mprotect for modifyFile
 
 Can be refused, and could not before

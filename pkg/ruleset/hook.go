@@ -21,7 +21,7 @@ type Hook struct {
 	File, Process []policy.Operation
 	// blocks says that it is needed to block operations on files only, too: another hook reports them.
 	blocks bool
-	// named says that it is needed for selectors with a path only.
+	// named says that it is needed for selectors only that say which file they are about.
 	named bool
 }
 
@@ -55,7 +55,10 @@ var hooks = [...]Hook{
 	{Function: "inode_setxattr", Sees: "an attribute grants rights", File: rights},
 	{Function: "inode_set_acl", Sees: "an access control list grants rights, from Linux 6.2 on", File: rights},
 	{Function: "file_permission", Sees: "a descriptor from before the policy is written to", File: modifications, blocks: true},
-	{Function: "mmap_file", Sees: "such a descriptor is mapped to be written", File: modifications, blocks: true},
+	{
+		Function: "mmap_file", Sees: "such a descriptor is mapped to be written, or a program that a rule names is mapped to be run",
+		File: modifications, blocks: true, Process: []policy.Operation{policy.Exec}, named: true,
+	},
 	{Function: "file_mprotect", Sees: "such a mapping becomes writable", File: modifications, blocks: true},
 	{Function: "sb_mount", Sees: "something is mounted over a file, or over a directory above it", File: modifications, named: true},
 	{Function: "move_mount", Sees: "the same by move_mount", File: modifications, named: true},
@@ -65,6 +68,7 @@ var hooks = [...]Hook{
 
 // Hooks lists the hooks that the policy needs, each with the operations of it that the policy needs it for.
 func (r *Ruleset) Hooks() []Hook {
+	t, programs := &r.Tables[policy.File], &r.Tables[policy.Process]
 	var needed []Hook
 	for _, h := range hooks {
 		h.File = keep(h.File, func(op policy.Operation) bool {
@@ -72,11 +76,13 @@ func (r *Ruleset) Hooks() []Hook {
 			case h.blocks:
 				return r.Blocks(policy.File, op)
 			case h.named:
-				return r.Tables[policy.File].Operations[op]&r.Tables[policy.File].AnyMatch&^r.Tables[policy.File].NoPath != 0
+				return t.Operations[op]&t.AnyMatch&t.Named != 0
 			}
 			return r.Uses(policy.File, op)
 		})
-		h.Process = keep(h.Process, func(op policy.Operation) bool { return r.Blocks(policy.Process, op) })
+		h.Process = keep(h.Process, func(op policy.Operation) bool {
+			return r.Blocks(policy.Process, op) && (!h.named || programs.Operations[op]&programs.Blocking()&programs.Named != 0)
+		})
 		if len(h.File)+len(h.Process) > 0 {
 			needed = append(needed, h)
 		}

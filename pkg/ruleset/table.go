@@ -7,6 +7,8 @@ package ruleset
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/elastic/cloud-defend/pkg/policy"
 )
@@ -25,6 +27,9 @@ type Table struct {
 	AnyMatch uint64
 	// NoPath and NoName are the selectors without a condition on paths and on names of executables.
 	NoPath, NoName uint64
+	// Named are the selectors that say which file they are about: of files by any path, of programs by paths or names
+	// without a wildcard.
+	Named uint64
 	// NoLeaderPath and NoLeaderName are the selectors without a condition on the session leader's executable and name.
 	NoLeaderPath, NoLeaderName uint64
 	// NoUserID and NoUserName are the selectors without processUserId and processUserName.
@@ -91,6 +96,7 @@ func (t *Table) selector(typ policy.Type, s *policy.Selector, bit uint64) {
 	}
 	set(&t.NoPath, len(pathPatterns(typ, s)) == 0)
 	set(&t.NoName, len(s.ProcessName) == 0)
+	set(&t.Named, named(typ, s))
 	set(&t.NoLeaderPath, len(s.SessionLeaderExecutable) == 0)
 	set(&t.NoLeaderName, len(s.SessionLeaderName) == 0)
 	set(&t.NoUserID, len(s.ProcessUserID) == 0)
@@ -100,6 +106,18 @@ func (t *Table) selector(typ policy.Type, s *policy.Selector, bit uint64) {
 	set(&t.Interactive, s.SessionLeaderInteractive != nil && *s.SessionLeaderInteractive)
 	set(&t.NotInteractive, s.SessionLeaderInteractive != nil && !*s.SessionLeaderInteractive)
 	set(&t.ContainerFree, containerFree(s))
+}
+
+func named(typ policy.Type, s *policy.Selector) bool {
+	if typ == policy.File {
+		return len(s.TargetFilePath) > 0
+	}
+	return exact(s.ProcessExecutable) || exact(s.ProcessName)
+}
+
+// exact tells whether a condition is there and none of its values has a wildcard.
+func exact(values []string) bool {
+	return len(values) > 0 && !slices.ContainsFunc(values, func(v string) bool { return strings.ContainsRune(v, '*') })
 }
 
 // operationsOf are the operations that a selector of type t selects.

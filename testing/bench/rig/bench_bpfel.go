@@ -89,6 +89,17 @@ type benchPending struct {
 	Revision uint32
 }
 
+type benchPlace struct {
+	_          structs.HostLayout
+	Mountpoint uint64
+	Root       uint64
+	Inode      uint64
+	Flags      uint32
+	Depth      uint32
+	Lengths    [16]uint8
+	Text       [208]uint8
+}
+
 type benchPolicy struct {
 	_          structs.HostLayout
 	Revision   uint32
@@ -107,6 +118,7 @@ type benchPolicy struct {
 		AnyMatch          uint64
 		NoPath            uint64
 		NoName            uint64
+		Named             uint64
 		NoLeader          uint64
 		NoLeaderName      uint64
 		NoUserId          uint64
@@ -361,6 +373,7 @@ const (
 	benchMapEvents             = "events"
 	benchMapFixedPrefixes      = "fixed_prefixes"
 	benchMapNested             = "nested"
+	benchMapPlaces             = "places"
 	benchMapPolicies           = "policies"
 	benchMapRehearsals         = "rehearsals"
 	benchMapRollingPrefixes    = "rolling_prefixes"
@@ -602,6 +615,7 @@ type benchMapSpecs struct {
 	Events          *ebpf.MapSpec `ebpf:"events"`
 	FixedPrefixes   *ebpf.MapSpec `ebpf:"fixed_prefixes"`
 	Nested          *ebpf.MapSpec `ebpf:"nested"`
+	Places          *ebpf.MapSpec `ebpf:"places"`
 	Policies        *ebpf.MapSpec `ebpf:"policies"`
 	Rehearsals      *ebpf.MapSpec `ebpf:"rehearsals"`
 	RollingPrefixes *ebpf.MapSpec `ebpf:"rolling_prefixes"`
@@ -691,6 +705,7 @@ type benchMaps struct {
 	Events          *ebpf.Map `ebpf:"events"`
 	FixedPrefixes   *ebpf.Map `ebpf:"fixed_prefixes"`
 	Nested          *ebpf.Map `ebpf:"nested"`
+	Places          *ebpf.Map `ebpf:"places"`
 	Policies        *ebpf.Map `ebpf:"policies"`
 	Rehearsals      *ebpf.Map `ebpf:"rehearsals"`
 	RollingPrefixes *ebpf.Map `ebpf:"rolling_prefixes"`
@@ -716,6 +731,7 @@ func (m *benchMaps) Close() error {
 		m.Events,
 		m.FixedPrefixes,
 		m.Nested,
+		m.Places,
 		m.Policies,
 		m.Rehearsals,
 		m.RollingPrefixes,

@@ -44,8 +44,11 @@ process:
     - name: programs
       operation: [exec]
       processExecutable: [/guard/**]
+    - name: named
+      operation: [exec]
+      processName: [named]
   responses:
-    - match: [programs]
+    - match: [programs, named]
       actions: [alert, block]
 `
 

@@ -62,7 +62,8 @@ var descriptors = []Technique{
 		fd, err := unix.PidfdGetfd(pidfd, p.fd, 0)
 		return writeAndClose(fd, err)
 	}},
-	{Name: "io_uring: write to a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return uringWrite(p.fd) }},
+	{Name: "io_uring: write to a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return uringWrite(p.fd, 0) }},
+	{Name: "io_uring: write in a worker of the kernel to a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return uringWrite(p.fd, sqeAsync) }},
 	{Name: "ftruncate a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return unix.Ftruncate(p.fd, 0) }},
 	{Name: "fallocate, punching a hole, from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error {
 		return unix.Fallocate(p.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, 4)

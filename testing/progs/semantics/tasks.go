@@ -87,6 +87,8 @@ const (
 	inMemory    = "execveat of a program in memory (memfd)"
 	// nameless is the name of that program, which has no path.
 	nameless = "memfd:guard"
+	// named is the name of a program by which a rule knows it, wherever it is.
+	named = "named"
 )
 
 // An exec is judged by the program that is to run, so that it does not matter who makes these.
@@ -121,8 +123,16 @@ var execs = []Row{
 	}, do: func(p *place) error { return program.Exec(p.free + "/loaded") }},
 	{
 		Call: "open and mmap of a program, as a dynamic loader runs its argument", As: []string{"openFile"}, Action: "access",
-		Note: "the program that runs is the loader", do: load,
+		Note: "the program that runs is the loader", do: func(p *place) error { return load(p.program) },
 	},
+	{
+		Call: "open and mmap of a program that a rule names, as a dynamic loader runs its argument", As: []string{"exec"}, Action: "exec", Quiet: true,
+		Note: "refused where `processExecutable` or `processName` has no wildcard", prepare: nameProgram,
+		do: func(p *place) error { return load(p.free + "/" + named) },
+	},
+	{Call: "execve of a program, a rule names its dynamic loader", Note: "the loader is part of the program", prepare: func(p *place) error {
+		return errors.Join(nameProgram(p), os.WriteFile(p.free+"/loaded", program.Loaded(p.free+"/"+named), 0o755))
+	}, do: func(p *place) error { return program.Exec(p.free + "/loaded") }},
 	{Call: "execve of what is no program", As: []string{"exec"}, Action: "exec", Answer: "ENOEXEC", Quiet: true, Note: unread, prepare: func(p *place) error {
 		return os.WriteFile(p.guard+"/none", []byte("none"), 0o755)
 	}, do: func(p *place) error { return program.Exec(p.guard + "/none") }},
@@ -139,8 +149,10 @@ func script(folder, interpreter string) error {
 }
 
 // load has a child run the code of a program that it never executed.
-func load(p *place) error {
-	fd, err := unix.Open(p.program, unix.O_RDONLY, 0)
+func nameProgram(p *place) error { return os.WriteFile(p.free+"/"+named, program.Image(), 0o755) }
+
+func load(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
