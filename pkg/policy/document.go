@@ -48,7 +48,11 @@ func (p *parser) document(text []byte) *yaml.Node {
 	}
 	var next yaml.Node
 	if err := dec.Decode(&next); err == nil {
-		p.faultAt(next.Line, next.Column, "", "a second document begins here", "write one document only")
+		remedy := "write one document only"
+		if manifest(&doc) {
+			remedy = "this is a manifest of Kubernetes: give the text that its ConfigMap has as the " + p.language.noun
+		}
+		p.faultAt(next.Line, next.Column, "", "a second document begins here", remedy)
 		return nil
 	} else if !errors.Is(err, io.EOF) {
 		p.unreadable(text, err)
@@ -63,6 +67,17 @@ func (p *parser) document(text []byte) *yaml.Node {
 		return nil
 	}
 	return root
+}
+
+// manifest reports whether a document is an object of Kubernetes.
+func manifest(doc *yaml.Node) bool {
+	has := map[string]bool{}
+	for _, root := range doc.Content {
+		for i := 0; root.Kind == yaml.MappingNode && i < len(root.Content); i += 2 {
+			has[root.Content[i].Value] = true
+		}
+	}
+	return has["apiVersion"] && has["kind"]
 }
 
 // unreadable reports that text is no YAML, or nothing but comments.
