@@ -253,7 +253,7 @@ func TestRunLock(t *testing.T) {
 	defer l.Close()
 	policy := filepath.Join(t.TempDir(), "p.yml")
 	require.NoError(t, os.WriteFile(policy, []byte(good), 0o600))
-	require.Regexp(t, `^cloud-defend: this node is protected already by Elastic Agent's component x \(process \d+, since .*\)\n$`,
+	require.Regexp(t, `^cloud-defend: this node is protected already by Elastic Agent's component x \(process \d+, since .*\); end that one first, or remove its integration\n$`,
 		perform(t, exitFailed, "run", "--policy", policy, "--output", filepath.Join(t.TempDir(), "out")))
 }
 

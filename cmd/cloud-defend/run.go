@@ -167,7 +167,11 @@ func lockNode(b *brake, policy string) (*node.Lock, error) {
 	if !b.disarms(time.Now()) {
 		b.told = b.order.ID() + ended
 	}
-	return b.folder.Lock("cloud-defend run --policy " + policy)
+	lock, err := b.folder.Lock("cloud-defend run --policy " + policy)
+	if errors.As(err, new(*node.Held)) {
+		return nil, fmt.Errorf("%w; end that one first, or remove its integration", err)
+	}
+	return lock, err
 }
 
 // expose serves Prometheus metrics if there is an address. It returns what ends that.
@@ -228,7 +232,7 @@ func openOutputs(f runFlags) (output.All, error) {
 		}
 		out, err := openOutput(name, format)
 		if err != nil {
-			return nil, inputError(errors.Join(fmt.Errorf("open output: %w", err), all.Close()))
+			return nil, inputError(errors.Join(err, all.Close()))
 		}
 		all = append(all, out)
 	}
@@ -247,7 +251,7 @@ func openOutput(name, format string) (output.Output, error) {
 	}
 	to, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open output: %w", err)
 	}
 	return terminal.New(to, false), nil
 }
