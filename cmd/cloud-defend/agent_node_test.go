@@ -58,7 +58,8 @@ func TestOrderFlags(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"disarm"}, "--for: 0s is not between 1s and 24h0m0s; write a duration such as 1h"},
+		{[]string{"disarm"}, "no time: say with --for DURATION how long, such as --for 1h"},
+		{[]string{"disarm", "--for", "0s", "--reason", "x"}, "--for: 0s is not between 1s and 24h0m0s; write a duration such as 1h"},
 		{[]string{"disarm", "--for", "25h", "--reason", "x"}, "--for: 25h0m0s is not between"},
 		{[]string{"disarm", "--for", "-1s", "--reason", "x"}, "--for: -1s is not between"},
 		{[]string{"disarm", "--for", "soon", "--reason", "x"}, `invalid argument "soon" for "--for" flag`},

@@ -44,6 +44,9 @@ the node. It is in the unit's state, and an alert of its own tells who gave it
 and why. "cloud-defend arm" ends it before its time.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("for") {
+				return inputError(errors.New("no time: say with --for DURATION how long, such as --for 1h"))
+			}
 			if duration <= 0 || duration > node.Longest {
 				return inputError(fmt.Errorf("--for: %v is not between 1s and %v; write a duration such as 1h", duration, node.Longest))
 			}
