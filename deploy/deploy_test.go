@@ -293,6 +293,7 @@ func TestImages(t *testing.T) {
 			names = append(names, strings.Fields(m[1])...)
 		}
 		require.Contains(t, string(text), "linux/amd64,linux/arm64")
+		require.Contains(t, string(text), " /usr/local/bin/cloud-defend", "kubectl exec finds no verb")
 	}
 	require.Subset(t, names, []string{"go.mod", "LICENSE", "NOTICE.txt", "cloud-defend-*.tar.gz"})
 	for _, name := range slices.DeleteFunc(names, func(n string) bool { return strings.Contains(n, "*") }) {

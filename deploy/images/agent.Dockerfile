@@ -1,6 +1,6 @@
 # Elastic Agent with this cloud-defend. Images of 9.3 and newer have another one already; program and specification are
 # replaced together, because two specifications for one input keep the agent from starting. The agent starts no program
-# that others than its owner may write to.
+# that others than its owner may write to. The link is for people: kubectl exec POD -- cloud-defend disarm …
 #
 #   go tool mage dist
 #   docker buildx build --platform linux/amd64,linux/arm64 -f deploy/images/agent.Dockerfile \
@@ -19,5 +19,6 @@ COPY --from=unpack /component/components/ /tmp/components/
 RUN set -e; for home in /usr/share/elastic-agent/data/elastic-agent-*; do \
       install -o root -g root -m 0755 /tmp/components/cloud-defend "$home/components/cloud-defend"; \
       install -o root -g root -m 0644 /tmp/components/cloud-defend.spec.yml "$home/components/cloud-defend.spec.yml"; \
+      ln -sf "$home/components/cloud-defend" /usr/local/bin/cloud-defend; \
     done; rm -r /tmp/components
 COPY --from=unpack /component/LICENSE.txt /component/NOTICE.txt /usr/share/doc/cloud-defend/
