@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/elastic/cloud-defend/pkg/event"
 	"github.com/elastic/cloud-defend/testing/mapping"
 )
 
@@ -35,6 +36,9 @@ func TestReadme(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, page.Execute(&out, nil))
 	same(t, filepath.Join(root, "docs", "README.md"), out.String())
+	for action := event.ActionFork; action.String() != ""; action++ {
+		require.Contains(t, string(text), "`"+action.String()+"`", "an event.action that nobody explains")
+	}
 }
 
 func exported(stream mapping.Stream) string {
@@ -51,7 +55,9 @@ const fieldsHead = `# Fields
 
 Every field of every document, and the data streams that have it: A alerts, F file, P process, R rejected, H heartbeat,
 M metrics. Those without a meaning here are the Elastic Common Schema's ([reference](https://www.elastic.co/docs/reference/ecs)).
-What the metrics stream counts stands in [metrics.md](metrics.md). This page is written from the integration package.
+What the metrics stream counts stands in [metrics.md](metrics.md). How to read a document, and the values of event.action,
+stand in [the package's README](../package/cloud_defend/docs/README.md#reading-a-document). This page is written from the
+integration package.
 
 | field | type | streams | meaning |
 |---|---|---|---|

@@ -108,11 +108,11 @@ func page() string {
 	return fmt.Sprintf(strings.ReplaceAll(pageText, "'", "`"), with.String(), without.String())
 }
 
-const pageText = `# Fields
+const pageText = `# When a field is there
 
 What documents say, in the fields of the Elastic Common Schema that detection rules, Session View and the Kubernetes
 dashboard read. This page is written from the table in 'testing/conformance', by which tests judge documents. What the
-component says beside ECS, below 'cloud_defend', stands in the package comment of 'pkg/ecs'.
+component says beside ECS, below 'cloud_defend', stands in [fields.md](fields.md).
 
 A field that could not be found out in one case is left out, and the document names it in 'cloud_defend.unresolved'. Of
 a parent or leader that ended before the component started only pid, start and entity id are known.
