@@ -272,6 +272,16 @@ func TestHelmValues(t *testing.T) {
 	text, err := os.ReadFile("helm/values.yml")
 	require.NoError(t, err)
 	var values struct {
+		Agent struct {
+			Presets struct {
+				PerNode struct {
+					ExtraEnvs         []variable      `yaml:"extraEnvs"`
+					ExtraVolumes      []volume        `yaml:"extraVolumes"`
+					ExtraVolumeMounts []volumeMount   `yaml:"extraVolumeMounts"`
+					SecurityContext   securityContext `yaml:"securityContext"`
+				} `yaml:"perNode"`
+			}
+		}
 		CloudDefend struct {
 			Enabled        bool
 			SecurityPolicy yaml.Node `yaml:"securityPolicy"`
@@ -281,6 +291,20 @@ func TestHelmValues(t *testing.T) {
 	require.True(t, values.CloudDefend.Enabled)
 	require.False(t, values.CloudDefend.SecurityPolicy.IsZero())
 	accept(t, "helm/values.yml", &values.CloudDefend.SecurityPolicy)
+
+	// With what the chart brings by itself it is what the manifests have.
+	node, manifest := values.Agent.Presets.PerNode, read(t, "kubernetes/standalone.yml").sets[0].Spec.Template.Spec.Containers[0]
+	require.ElementsMatch(t, manifest.SecurityContext.Capabilities.Add,
+		append([]string{"BPF", "PERFMON", "SYS_RESOURCE"}, node.SecurityContext.Capabilities.Add...))
+	require.Equal(t, manifest.SecurityContext.AppArmorProfile, node.SecurityContext.AppArmorProfile)
+	mounted := map[string]bool{}
+	for i, m := range node.ExtraVolumeMounts {
+		require.Equal(t, node.ExtraVolumes[i].Name, m.Name)
+		mounted[m.MountPath] = true
+	}
+	for _, e := range node.ExtraEnvs {
+		require.False(t, strings.HasPrefix(e.Value, "/") && !mounted[e.Value], "%s names %q, where nothing is mounted", e.Name, e.Value)
+	}
 }
 
 // An image's instructions copy what there is: files of the tree, or of the folder that mage dist makes.
