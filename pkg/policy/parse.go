@@ -174,6 +174,8 @@ func mistaken(entries []entry) (what, remedy string) {
 		return "an object of Kubernetes", `give the policy inside it: kubectl get configmap NAME -o jsonpath='{.data.policy\.yml}', with its own key`
 	case has("apiVersion") && has("kind"):
 		return "an object of Kubernetes", ""
+	case has("inputs") && has("outputs"):
+		return "the file of an agent", "give what stands below its security-policy, in a file of its own"
 	case len(entries) == 1 && has(casesKey):
 		return "a file of cases", ""
 	}

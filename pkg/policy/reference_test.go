@@ -253,6 +253,7 @@ var messages = [][3]string{
 	{"a second document begins here", "A `---` in the middle.", "One policy per file."},
 	{"the policy is empty", "Nothing but comments, if anything.", "See [A first policy](#a-first-policy)."},
 	{"this is an object of Kubernetes", "A ConfigMap or the like, with a policy in it.", "Give the text in it, as kubectl prints it with -o jsonpath."},
+	{"this is the file of an agent", "An `elastic-agent.yml`, with a policy in it.", "Give what stands below `security-policy`, in a file of its own."},
 	{"this is a file of cases", "The two files of `policy test` in the wrong order.", "The policy is the first."},
 	{"neither \"file\" nor \"process\" is present", "A policy has at least one section.", "See [A first policy](#a-first-policy)."},
 	{"this belongs to a type of operations", "`selectors` or `responses` stand at the left margin.", "Indent them below `file` or `process`."},
