@@ -152,8 +152,7 @@ func kernelReason(err error) unit.Reason {
 	}
 	r := unit.Reason{Weight: unit.Rejected, Fault: err.Error(), Remedy: "run cloud-defend doctor on the node"}
 	if lacks := (*probe.Unsupported)(nil); errors.As(err, &lacks) {
-		cause, _, _ := strings.Cut(lacks.Err.Error(), "\n")
-		r.Place, r.Fault, r.Remedy = lacks.Feature, cause, lacks.Remedy
+		r.Place, r.Fault, r.Remedy = lacks.Feature, kernelCause(lacks.Err), lacks.Remedy
 	}
 	if errors.As(err, new(*probe.Busy)) {
 		r.Remedy = "this one takes over when that has ended"

@@ -92,13 +92,20 @@ func tryKernel(proc string) doctor.Trial {
 	return trial
 }
 
-// failedTrial takes the first line only: more lines are a verifier's.
+// memlockHint is what the library adds to EPERM, for programmers: the limit is raised already, and doctor has a check of it.
+const memlockHint = " (MEMLOCK may be too low, consider rlimit.RemoveMemlock)"
+
+// kernelCause is an error's first line, for more lines are a verifier's.
+func kernelCause(err error) string {
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	return strings.ReplaceAll(first, memlockHint, "")
+}
+
 func failedTrial(err error) doctor.Trial {
 	t := doctor.Trial{Ability: doctor.Neither, Err: err}
 	var lacks *probe.Unsupported
 	if errors.As(err, &lacks) {
-		first, _, _ := strings.Cut(lacks.Err.Error(), "\n")
-		t.Err = fmt.Errorf("%s: %s", lacks.Feature, first)
+		t.Err = fmt.Errorf("%s: %s", lacks.Feature, kernelCause(lacks.Err))
 		t.Remedy = lacks.Remedy
 	}
 	return t

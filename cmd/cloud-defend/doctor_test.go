@@ -53,7 +53,7 @@ func TestDoctorRefusesWrongInput(t *testing.T) {
 }
 
 func TestFailedTrial(t *testing.T) {
-	trial := failedTrial(&probe.Unsupported{Feature: "refusing operations", Remedy: "run as root", Err: errors.New("lsm: no\nfmod_ret: no")})
+	trial := failedTrial(&probe.Unsupported{Feature: "refusing operations", Remedy: "run as root", Err: errors.New("lsm: no (MEMLOCK may be too low, consider rlimit.RemoveMemlock)\nfmod_ret: no")})
 	require.Equal(t, doctor.Neither, trial.Ability)
 	require.EqualError(t, trial.Err, "refusing operations: lsm: no")
 	require.Equal(t, "run as root", trial.Remedy)
