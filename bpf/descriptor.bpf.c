@@ -8,9 +8,6 @@
  */
 
 #define MAY_WRITE 2
-#define PROT_WRITE 2
-#define MAP_SHARED 1 /* MAP_SHARED_VALIDATE has the bit, too */
-#define VM_SHARED 8
 
 static __always_inline int write_decide(__u32 hook, struct file *file)
 {
@@ -47,21 +44,7 @@ static __always_inline int on_write(struct file *file, int mask)
 	return write_decide(HOOK_FILE_PERMISSION, file);
 }
 
-/* file_mprotect: a mapping that could be read becomes writable. */
-static __always_inline int on_mprotect(struct vm_area_struct *vma, unsigned long prot)
-{
-	struct file *file = BPF_CORE_READ(vma, vm_file);
-
-	if (!file || !(prot & PROT_WRITE) || !(BPF_CORE_READ(vma, vm_flags) & VM_SHARED))
-		return 0;
-	if (canary_sings(HOOK_FILE_MPROTECT))
-		return answer(true);
-	return write_decide(HOOK_FILE_MPROTECT, file);
-}
-
 /* clang-format off */
 DECIDE(file_permission, security_file_permission, write, (struct file *file, int mask),
        (file, mask))
-DECIDE(file_mprotect, security_file_mprotect, mprotect,
-       (struct vm_area_struct *vma, unsigned long asked, unsigned long prot), (vma, prot))
 /* clang-format on */

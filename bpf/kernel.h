@@ -206,6 +206,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	unsigned int flags;
+	unsigned int personality;
 	int exit_code;
 	__u64 start_boottime;
 	struct task_struct *real_parent;

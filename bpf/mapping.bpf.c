@@ -6,19 +6,24 @@
  * program, as ld.so does with its argument. Both are only refused.
  */
 
+#define PROT_READ 1
+#define PROT_WRITE 2
 #define PROT_EXEC 4
+#define MAP_SHARED 1 /* MAP_SHARED_VALIDATE has the bit, too */
+#define VM_SHARED 8
+#define READ_IMPLIES_EXEC 0x0400000 /* personality(2) */
 
 /*
  * The kernel maps what is executed, too, from files that it opened for that.
  * Libraries are mapped as programs are: only a rule that names the program
  * means it and not them.
  */
-static __always_inline int code_decide(struct file *file)
+static __always_inline int code_decide(__u32 hook, struct file *file)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	struct request q = {
 		.type = RULES_PROCESS,
-		.hook = HOOK_MMAP_FILE,
+		.hook = hook,
 		.action = ACTION_EXEC,
 		.operation = OP_EXEC,
 		.from_operation = NO_OPERATION,
@@ -33,27 +38,44 @@ static __always_inline int code_decide(struct file *file)
 	return process_decide(&q, file, true);
 }
 
-static __always_inline int on_mmap(struct file *file, unsigned long prot, unsigned long flags)
+static __always_inline int mapping_decide(__u32 hook, struct file *file, unsigned long prot,
+					  bool shared)
 {
-	bool writes = (prot & PROT_WRITE) && (flags & MAP_SHARED);
+	bool writes = (prot & PROT_WRITE) && shared;
 
 	if (!file || !(writes || (prot & PROT_EXEC)))
 		return 0;
-	if (canary_sings(HOOK_MMAP_FILE))
+	if (canary_sings(hook))
 		return answer(true);
-	return writes ? write_decide(HOOK_MMAP_FILE, file) : code_decide(file);
+	return writes ? write_decide(hook, file) : code_decide(hook, file);
 }
 
-/* The wrapper has no protection as it will be, only as asked for. */
+/* file_mprotect: a mapping becomes writable, or code. */
+static __always_inline int on_mprotect(struct vm_area_struct *vma, unsigned long prot)
+{
+	return mapping_decide(HOOK_FILE_MPROTECT, BPF_CORE_READ(vma, vm_file), prot,
+			      BPF_CORE_READ(vma, vm_flags) & VM_SHARED);
+}
+
+/* clang-format off */
+DECIDE(file_mprotect, security_file_mprotect, mprotect,
+       (struct vm_area_struct *vma, unsigned long asked, unsigned long prot), (vma, prot))
+/* clang-format on */
+
 SEC("lsm/mmap_file")
 int BPF_PROG(l_mmap, struct file *file, unsigned long asked, unsigned long prot,
 	     unsigned long flags)
 {
-	return on_mmap(file, prot, flags);
+	return mapping_decide(HOOK_MMAP_FILE, file, prot, flags & MAP_SHARED);
 }
 
+/* The wrapper has no protection as it will be, only as asked for. */
 SEC("fmod_ret/security_mmap_file")
 int BPF_PROG(m_mmap, struct file *file, unsigned long asked, unsigned long flags)
 {
-	return on_mmap(file, asked, flags);
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if ((asked & PROT_READ) && (BPF_CORE_READ(task, personality) & READ_IMPLIES_EXEC))
+		asked |= PROT_EXEC;
+	return mapping_decide(HOOK_MMAP_FILE, file, asked, flags & MAP_SHARED);
 }

@@ -8,7 +8,7 @@
 #ifndef CLOUD_DEFEND_PLACE_H
 #define CLOUD_DEFEND_PLACE_H
 
-#define MAX_PLACE_NAMES 16 /* a power of two */
+#define MAX_PLACE_NAMES 16
 #define MAX_PLACE 208
 
 /*
@@ -110,7 +110,7 @@ static __always_inline bool place_enter(volatile struct scratch *s)
 	return true;
 }
 
-/* After a climb to what the mount at s->home shows, adds the names of the way to that. Returns 0 if they are not known. */
+/* After a climb to what the mount at s->home showed, adds the names of the way to that. */
 __noinline int place_push(__u32 index)
 {
 	volatile struct scratch *s = scratch_at(index);
@@ -120,9 +120,9 @@ __noinline int place_push(__u32 index)
 	if (!s)
 		return 0;
 	p = place_of(s);
+	s->path_flags = p ? p->flags : PATH_UNRESOLVED; /* forgotten meanwhile */
 	if (!p)
 		return 0;
-	s->path_flags = p->flags;
 	s->mount = (__u64)p->text; /* in memory, out of which it comes as a number */
 	for (__u32 i = 0; i < MAX_PLACE_NAMES; i++) {
 		depth = s->depth;
@@ -138,7 +138,7 @@ __noinline int place_push(__u32 index)
 		s->depth = depth + 1;
 		s->length += len + 1;
 	}
-	return 1;
+	return 0;
 }
 
 #endif

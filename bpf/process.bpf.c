@@ -76,7 +76,7 @@ static __noinline int process_refuse(struct scratch *s, __u32 index, const struc
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct file *exe = task_exe(task);
-	const char *const *argv = exec ? execve_argv(task) : 0;
+	const char *const *argv = q->hook == HOOK_BPRM_CHECK ? execve_argv(task) : 0;
 
 	if (!decide_refuse(s)) {
 		scratch_release(s);
@@ -96,7 +96,7 @@ static __noinline int process_refuse(struct scratch *s, __u32 index, const struc
 		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
 	if (argv)
 		string_argv(s, argv);
-	else if (q->hook == HOOK_MMAP_FILE)
+	else if (exec && q->hook != HOOK_BPRM_CHECK) /* it is mapped */
 		string_args(s, task);
 	event_submit(s, true);
 	scratch_release(s);

@@ -222,8 +222,10 @@ process:
   selectors: [{name: tools, operation: [exec], %s}]
   responses: [{match: [tools], actions: [%s]}]
 `, condition, actions))
-			is := slices.ContainsFunc(r.Hooks(), func(h Hook) bool { return h.Function == "mmap_file" })
-			require.Equal(t, needed && blocks, is, "%s, %s", condition, actions)
+			for _, function := range []string{"mmap_file", "file_mprotect"} {
+				is := slices.ContainsFunc(r.Hooks(), func(h Hook) bool { return h.Function == function })
+				require.Equal(t, needed && blocks, is, "%s, %s, %s", function, condition, actions)
+			}
 		}
 	}
 }

@@ -100,7 +100,7 @@ Kernel hooks
   changed  inode_set_acl: also modifyExecutable
   added    file_permission for modifyFile
   changed  mmap_file: also modifyFile
-  added    file_mprotect for modifyFile
+  changed  file_mprotect: also modifyFile
 
 Can be refused, and could not before
   pages: modifyFile, deleteFile

@@ -59,7 +59,10 @@ var hooks = [...]Hook{
 		Function: "mmap_file", Sees: "such a descriptor is mapped to be written, or a program that a rule names is mapped to be run",
 		File: modifications, blocks: true, Process: []policy.Operation{policy.Exec}, named: true,
 	},
-	{Function: "file_mprotect", Sees: "such a mapping becomes writable", File: modifications, blocks: true},
+	{
+		Function: "file_mprotect", Sees: "such a mapping becomes writable, or one of such a program becomes code",
+		File: modifications, blocks: true, Process: []policy.Operation{policy.Exec}, named: true,
+	},
 	{Function: "sb_mount", Sees: "something is mounted over a file, or over a directory above it", File: modifications, named: true},
 	{Function: "move_mount", Sees: "the same by move_mount", File: modifications, named: true},
 	{Function: "bprm_check_security", Sees: "a program is about to run", Process: []policy.Operation{policy.Exec}},

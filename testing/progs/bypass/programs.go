@@ -98,20 +98,48 @@ var programs = []Technique{
 		defer unix.Close(fd)
 		return p.runFD(fd)
 	}},
-	{Name: "map as code, as ld.so does with its argument", As: "exec", prepare: func(p *place) error {
-		return os.WriteFile(p.guard+"/named", program.Image(), 0o755)
-	}, do: func(p *place) error {
-		fd, err := unix.Open(p.guard+"/named", unix.O_RDONLY, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		memory, err := unix.Mmap(fd, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE)
-		if err != nil {
-			return err
-		}
-		return p.claim("mapped as code", unix.Munmap(memory))
+	{Name: "map as code, as ld.so does with its argument", As: "exec", prepare: nameProgram, do: func(p *place) error {
+		return p.mapNamed(unix.PROT_READ|unix.PROT_EXEC, func([]byte) error { return nil })
 	}},
+	{Name: "map to read, then mprotect to run", As: "exec", prepare: nameProgram, do: func(p *place) error {
+		return p.mapNamed(unix.PROT_READ, func(memory []byte) error { return unix.Mprotect(memory, unix.PROT_READ|unix.PROT_EXEC) })
+	}},
+	{Name: "map to read, with a personality that then may run it", As: "exec", prepare: nameProgram, do: func(p *place) error {
+		if err := personality(readImpliesExec); err != nil {
+			return err
+		}
+		return errors.Join(p.mapNamed(unix.PROT_READ, func([]byte) error { return nil }), personality(0))
+	}},
+}
+
+// nameProgram makes a program that a rule names.
+func nameProgram(p *place) error { return os.WriteFile(p.guard+"/named", program.Image(), 0o755) }
+
+// mapNamed maps that, and claims it if it is code then.
+func (p *place) mapNamed(protection int, then func([]byte) error) error {
+	fd, err := unix.Open(p.guard+"/named", unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	memory, err := unix.Mmap(fd, 0, os.Getpagesize(), protection, unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	if err := then(memory); err != nil {
+		return errors.Join(err, unix.Munmap(memory))
+	}
+	return p.claim("mapped as code", unix.Munmap(memory))
+}
+
+const readImpliesExec = 0x0400000 // include/uapi/linux/personality.h
+
+// personality sets that of the thread.
+func personality(persona uintptr) error {
+	if _, _, errno := unix.Syscall(unix.SYS_PERSONALITY, persona, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // run runs a program, and claims it if it ran.
