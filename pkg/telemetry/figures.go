@@ -49,6 +49,10 @@ func events() []Figure {
 			func(s *Sample) uint64 { return uint64(s.Pipeline.Containers.Known) }),
 		gauge("containers.incomplete", "containers_incomplete", "", "Containers of which only the id is known.",
 			func(s *Sample) uint64 { return uint64(s.Pipeline.Containers.Incomplete) }),
+		counter("containers.announced", "containers_announced_total", "Containers that the runtime told of by NRI before they started.",
+			func(s *Sample) uint64 { return s.Pipeline.Containers.NRI.Announced }),
+		counter("containers.late", "containers_late_total", "Containers announced by NRI that started before the kernel was told of them.",
+			func(s *Sample) uint64 { return s.Pipeline.Containers.NRI.Late }),
 		gauge("processes.known", "processes", "", "Running processes that are known.",
 			func(s *Sample) uint64 { return uint64(s.Pipeline.Processes.Live) }),
 	)

@@ -41,7 +41,7 @@ func busy() Sample {
 			Alerts: 1001, Events: 1002, LostAlerts: 1, LostEvents: 2, Refused: 4000, Blind: 4, Missed: 8, Malformed: 16,
 			Spared: 1003, Revision: 1004, Runs: 1005, RunTime: 1006 * time.Millisecond,
 		},
-		Containers: container.Stats{Known: 1007, Incomplete: 1008},
+		Containers: container.Stats{Known: 1007, Incomplete: 1008, NRI: container.NRIStats{Announced: 1032, Late: 1033}},
 		Kubernetes: kubernetes.Stats{Pods: 1025, Failures: [6]uint64{1026, 1027, 1028, 1029, 1030, 1031}},
 		Processes:  process.Stats{Live: 1009},
 		Settle:     settle.Stats{Held: 1010, Expired: 5000, PushedOut: 11},
