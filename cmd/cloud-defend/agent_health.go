@@ -78,10 +78,13 @@ func (m *managed) statusReasons(s pipeline.Status, now time.Time) []unit.Reason 
 	}
 	if c := s.Containers; !c.Connected {
 		fault := "containers are unknown by image and name, because no container runtime answers"
+		if len(c.Runtimes) > 0 {
+			fault = "new containers are unknown by image and name, because their runtime answers no more"
+		}
 		if c.Err != nil {
 			fault += ": " + c.Err.Error()
 		}
-		all = append(all, unit.Reason{Weight: unit.Reduced, Fault: fault, Remedy: "mount the runtime's socket"})
+		all = append(all, unit.Reason{Weight: unit.Reduced, Fault: fault, Remedy: "start the runtime, or mount its socket"})
 	}
 	if err := s.Containers.NRI.Err; err != nil {
 		all = append(all, unit.Reason{

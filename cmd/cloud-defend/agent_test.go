@@ -175,7 +175,7 @@ func TestManagedKernel(t *testing.T) {
 	s.kernel.mu.Unlock()
 	s.want(map[agent.Key]agent.Unit{input: wanted(t, "in", 2, good, nil)})
 	s.await(input, proto.State_DEGRADED, "by fmod_ret (BPF LSM is not in this kernel's lsm= list). Containers are unknown by image and name, "+
-		"because no container runtime answers: no socket; mount the runtime's socket. nri: containers are not announced before they start: no plugins; "+
+		"because no container runtime answers: no socket; start the runtime, or mount its socket. nri: containers are not announced before they start: no plugins; "+
 		"switch NRI on in the runtime and mount the folder of its socket, or switch the setting off. survival: enforcement ends with this process: read-only; "+
 		"mount the host's /sys/fs/bpf writable, or switch the setting off. 2 alerts and 0 events found no room, "+
 		"0 operations were refused without a record; give the component more CPU, or log less. "+

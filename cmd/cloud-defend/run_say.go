@@ -19,14 +19,22 @@ import (
 	"github.com/elastic/cloud-defend/pkg/ruleset"
 )
 
-// sayRuntime says once what changed about the container runtime, and returns
+// sayRuntime says once what changed about the container runtimes, and returns
 // what it compares the next time.
 func sayRuntime(s pipeline.Status, before string) string {
 	c := s.Containers
+	var names []string
+	for _, r := range c.Runtimes {
+		names = append(names, r.String())
+	}
 	now := "no container runtime answers: containers are unknown by image and name until one does"
-	if c.Connected {
-		now = fmt.Sprintf("containers are known through %s %s", c.Runtime.Name, c.Runtime.Version)
-	} else if c.Err != nil {
+	switch {
+	case c.Connected:
+		now = "containers are known through " + strings.Join(names, ", ")
+	case len(names) > 0:
+		now = "a container runtime answers no more: its new containers are unknown by image and name until it does"
+	}
+	if !c.Connected && c.Err != nil {
 		now += ": " + c.Err.Error()
 	}
 	if now != before {

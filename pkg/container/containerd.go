@@ -129,7 +129,7 @@ func containerdRecord(namespace string, c *containersapi.Container) record {
 		}
 	}
 	if namespace == namespaceDocker {
-		// Docker keeps names and images to itself.
+		// Docker tells names and images by its own socket alone.
 		r.Runtime, r.Name, r.Complete = "docker", "", r.Image.Repository != ""
 	}
 	var spec struct {

@@ -5,8 +5,6 @@
 package container
 
 import (
-	"context"
-	"errors"
 	"reflect"
 	"strings"
 	"sync"
@@ -15,7 +13,8 @@ import (
 
 // Options say where to look. The zero value looks where Linux has these things.
 type Options struct {
-	// Sockets are tried in this order; nil means DefaultSockets.
+	// Sockets are where runtimes are asked, each that exists; nil means
+	// DefaultSockets.
 	Sockets []string
 	// Cgroup is where the cgroup file systems are mounted, /sys/fs/cgroup by
 	// default. In a container this must be the host's mount.
@@ -49,9 +48,10 @@ type Inventory struct {
 	refreshing sync.Mutex // one Refresh at a time
 
 	mu sync.Mutex
-	// session is nil while no runtime answers.
-	session  *session
-	runtime  Runtime
+	// sessions are those of the runtimes that answer.
+	sessions []*session
+	// lost tells of runtimes that answered once, and do not now, why; by socket.
+	lost     map[string]error
 	lastErr  error
 	gaveUp   uint64
 	nri      NRIStats
@@ -92,10 +92,12 @@ type Change struct {
 
 // Stats is the state of the inventory at one moment.
 type Stats struct {
-	// Runtime is the last one that answered.
-	Runtime   Runtime
+	// Runtimes are those that answer.
+	Runtimes []Runtime
+	// Connected is false while none answers, and while one does not of which
+	// there are containers.
 	Connected bool
-	// Err is why the last attempt to list failed; nil when it did not.
+	// Err is why, or why the cgroups could not be scanned.
 	Err error
 	// Known counts the containers that exist, Incomplete those among them of
 	// which only the id is known.
@@ -153,6 +155,7 @@ func New(opts Options) *Inventory {
 		byPath:   map[string]*entry{},
 		records:  map[string]record{},
 		pods:     map[string]podWord{},
+		lost:     map[string]error{},
 	}
 }
 
@@ -270,7 +273,10 @@ func (inv *Inventory) Changes() <-chan Change { return inv.changes }
 func (inv *Inventory) Stats() Stats {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	s := Stats{Runtime: inv.runtime, Connected: inv.session != nil, Err: inv.lastErr, GaveUp: inv.gaveUp, NRI: inv.nri}
+	s := Stats{Connected: len(inv.sessions) > 0 && len(inv.lost) == 0, Err: inv.lastErr, GaveUp: inv.gaveUp, NRI: inv.nri}
+	for _, session := range inv.sessions {
+		s.Runtimes = append(s.Runtimes, session.runtime)
+	}
 	for id, e := range inv.byCgroup {
 		if id != e.CgroupID || !e.goneAt.IsZero() {
 			continue
@@ -284,126 +290,6 @@ func (inv *Inventory) Stats() Stats {
 		}
 	}
 	return s
-}
-
-// Refresh lists the runtime's containers and scans the cgroups once, connecting
-// first if need be. Run does this by itself; call it to have the containers
-// before anything else starts. The error says what is missing, for what could
-// be read was taken over.
-func (inv *Inventory) Refresh(ctx context.Context) error {
-	inv.refreshing.Lock()
-	defer inv.refreshing.Unlock()
-	err := inv.refresh(ctx)
-	inv.refreshUsers(ctx)
-	return err
-}
-
-func (inv *Inventory) refresh(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
-
-	inv.mu.Lock()
-	inv.epoch++
-	epoch := inv.epoch
-	inv.mu.Unlock()
-
-	records, listErr := inv.list(ctx)
-	dirs, scanErr := inv.scan(records)
-	err := errors.Join(listErr, scanErr)
-
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	inv.lastErr = err
-	if listErr == nil {
-		inv.records = make(map[string]record, len(records))
-		for _, r := range records {
-			inv.learn(r)
-		}
-	}
-	if scanErr == nil {
-		inv.reconcile(dirs, epoch)
-	}
-	inv.purge(time.Now())
-	return err
-}
-
-// list asks the runtime. A session that failed is dropped, so that the next
-// call looks at all sockets anew.
-func (inv *Inventory) list(ctx context.Context) ([]record, error) {
-	inv.mu.Lock()
-	s := inv.session
-	inv.mu.Unlock()
-	if s == nil {
-		var err error
-		if s, err = connect(ctx, inv.opts.Sockets); err != nil {
-			return nil, err
-		}
-	}
-	records, err := s.list(ctx)
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	inv.runtime = s.runtime
-	if err != nil {
-		s.close()
-		inv.session = nil
-		return nil, err
-	}
-	inv.session = s
-	return records, nil
-}
-
-// scan maps each container directory to the container's id.
-func (inv *Inventory) scan(records []record) (map[cgroupDir]string, error) {
-	h, err := FindHierarchy(inv.opts.Cgroup)
-	if err != nil {
-		return nil, err
-	}
-	dirs, err := h.scan()
-	if err != nil {
-		return nil, err
-	}
-	ids := make(map[cgroupDir]string, len(dirs))
-	for _, dir := range dirs {
-		ids[dir] = IDFromCgroupPath(dir.path)
-	}
-	for _, r := range inv.freeNames(records) {
-		if dir, err := h.stat(r.dir); err == nil {
-			ids[dir] = r.ID
-		}
-	}
-	return ids, nil
-}
-
-// freeNames selects the containers whose path does not tell their id. While
-// the runtime is away the last answer still says which these are.
-func (inv *Inventory) freeNames(records []record) []record {
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	var free []record
-	for _, r := range inv.records {
-		records = append(records, r)
-	}
-	for _, r := range records {
-		if r.dir != "" && IDFromCgroupPath(r.dir) == "" {
-			free = append(free, r)
-		}
-	}
-	return free
-}
-
-// reconcile adds what the scan found and ends what it did not. Called with mu
-// held.
-func (inv *Inventory) reconcile(ids map[cgroupDir]string, epoch uint64) {
-	found := make(map[uint64]bool, len(ids))
-	for dir, id := range ids {
-		found[dir.id] = true
-		inv.add(dir, id)
-	}
-	for id, e := range inv.byCgroup {
-		if id == e.CgroupID && e.epoch < epoch && !found[id] {
-			inv.gone(e)
-		}
-	}
 }
 
 // add makes sure that there is an entry for the container's cgroup. Called with

@@ -146,7 +146,7 @@ func TestRefreshFindsPodContainers(t *testing.T) {
 	cgroup, pause := n.mkdir(pod1+"/"+idA), n.mkdir(pod1+"/"+idPause)
 	inv := n.inventory(never, rt.socket)
 	require.NoError(t, inv.Refresh(t.Context()))
-	t.Cleanup(func() { inv.session.close() })
+	t.Cleanup(func() { inv.sessions[0].close() })
 
 	pod := Pod{Name: "web-1", Namespace: "shop", UID: "u-1", SandboxID: idPause, Labels: map[string]string{labelQ: "web"}, Label: Pairs{List: []string{labelQ + ":web"}}}
 	got, found := inv.Lookup(cgroup)
@@ -169,7 +169,7 @@ func TestRefreshFindsPodContainers(t *testing.T) {
 
 	stats := inv.Stats()
 	require.Empty(t, cmp.Diff(Stats{
-		Runtime:   Runtime{Name: "containerd", Version: "1.6.20", Socket: rt.socket, CRI: true},
+		Runtimes:  []Runtime{{Name: "containerd", Version: "1.6.20", Socket: rt.socket, CRI: true}},
 		Connected: true, Known: 2, Nameless: 2,
 	}, stats))
 
@@ -317,7 +317,7 @@ func TestLookUpsEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				inv, deaf := New(Options{}), &deafSource{}
-				inv.session = &session{sources: []source{deaf}}
+				inv.sessions = []*session{{sources: []source{deaf}}}
 				inv.Observe(7, tc.path)
 				require.Equal(t, []task{{dir: cgroupDir{path: tc.path, id: 7}, key: tc.key}}, inv.todo)
 				inv.ask(t.Context(), inv.todo[0], make(chan struct{}, 1))
@@ -334,11 +334,11 @@ func TestDockersContainers(t *testing.T) {
 	cgroup := n.mkdir("docker/" + idA)
 	inv := n.inventory(never, rt.socket)
 	require.NoError(t, inv.Refresh(t.Context()))
-	t.Cleanup(func() { inv.session.close() })
+	t.Cleanup(func() { inv.sessions[0].close() })
 	got, found := inv.Lookup(cgroup)
 	require.True(t, found)
 	require.Empty(t, cmp.Diff(&Container{ID: idA, Runtime: "docker", CgroupID: cgroup, CgroupPath: "/docker/" + idA}, got))
-	require.Equal(t, Runtime{Name: "containerd", Version: "1.6.20", Socket: rt.socket}, inv.Stats().Runtime)
+	require.Equal(t, []Runtime{{Name: "containerd", Version: "1.6.20", Socket: rt.socket}}, inv.Stats().Runtimes)
 }
 
 func TestRefreshMakesUpForMissedNews(t *testing.T) {

@@ -66,7 +66,7 @@ func TestKernelContainerd(t *testing.T) {
 	}
 	realSoon(t, "containerd is back", func() bool { return inv.Stats().Connected && inv.Stats().Err == nil })
 	require.Zero(t, inv.Stats().Incomplete)
-	require.Equal(t, "containerd", inv.Stats().Runtime.Name)
+	require.Equal(t, "containerd", inv.Stats().Runtimes[0].Name)
 
 	require.NoError(t, trusted.Remove(t.Context()))
 	realSoon(t, "the end of a container is noticed", func() bool { return !lives(inv, trusted.ID) })

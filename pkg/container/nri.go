@@ -173,14 +173,14 @@ var errUnknown = errors.New("the runtime does not know it")
 // is Placed. The kernel's news of its cgroup may be still on their way.
 func (inv *Inventory) introduce(ctx context.Context, id string) error {
 	inv.mu.Lock()
-	s, e := inv.session, inv.existing(id)
+	sessions, e := inv.sessions, inv.existing(id)
 	known := e != nil && e.Complete
 	inv.mu.Unlock()
 	if !known {
-		if s == nil {
+		if len(sessions) == 0 {
 			return ErrNoSocket
 		}
-		r, found, err := s.find(ctx, lookup{id: id})
+		r, found, err := find(ctx, sessions, lookup{id: id})
 		if err != nil {
 			return err
 		}

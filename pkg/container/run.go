@@ -29,10 +29,10 @@ func (inv *Inventory) Run(ctx context.Context) {
 
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	if inv.session != nil {
-		inv.session.close()
-		inv.session = nil
+	for _, s := range inv.sessions {
+		s.close()
 	}
+	inv.sessions = nil
 }
 
 // keepFresh refreshes until ctx ends. What is missing shows in Stats.
@@ -157,15 +157,15 @@ func (inv *Inventory) ask(ctx context.Context, t task, slots chan struct{}) {
 
 func (inv *Inventory) attempt(ctx context.Context, t task) bool {
 	inv.mu.Lock()
-	s := inv.session
-	moot := s == nil || inv.settled(t)
+	sessions := inv.sessions
+	moot := len(sessions) == 0 || inv.settled(t)
 	inv.mu.Unlock()
 	if moot {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
-	r, found, err := s.find(ctx, t.key)
+	r, found, err := find(ctx, sessions, t.key)
 	if err != nil || !found {
 		// A broken connection shows in the next Refresh, which repairs it.
 		return false

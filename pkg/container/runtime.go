@@ -9,9 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	versionapi "github.com/containerd/containerd/api/services/version/v1"
@@ -25,13 +28,18 @@ import (
 )
 
 // DefaultSockets lists where container runtimes listen, most usual first.
+// podman listens nowhere: the last one is the folder where root's podman keeps
+// what it made.
 func DefaultSockets() []string {
 	return []string{
 		"/run/containerd/containerd.sock",
 		"/run/crio/crio.sock",
 		"/run/k3s/containerd/containerd.sock",
+		"/run/" + dockerSocket,
 		"/var/run/containerd/containerd.sock",
 		"/var/run/crio/crio.sock",
+		"/var/run/" + dockerSocket,
+		"/var/lib/containers/storage",
 	}
 }
 
@@ -41,24 +49,30 @@ var ErrNoSocket = errors.New("no container runtime socket")
 
 // Runtime is a container runtime that answered.
 type Runtime struct {
-	Name    string // containerd, cri-o
-	Version string
+	Name    string // containerd, cri-o, docker, podman
+	Version string // empty where podman's folder is read
 	Socket  string
-	// CRI is false when it speaks only containerd's own protocol (Docker
-	// starts containerd with its CRI plugin off).
+	// CRI is true when it is what kubelet asks. Docker starts its containerd
+	// without.
 	CRI bool
 }
 
-// FindRuntime asks the first socket that exists and answers. The error wraps
-// ErrNoSocket when none exists, and names each one that exists and does not
-// answer.
-func FindRuntime(ctx context.Context, sockets []string) (Runtime, error) {
-	s, err := connect(ctx, sockets)
-	if err != nil {
-		return Runtime{}, err
+// String gives name and version.
+func (r Runtime) String() string { return strings.TrimSpace(r.Name + " " + r.Version) }
+
+// FindRuntimes asks every socket that exists. The error names each one that
+// does not answer, also where others do; it wraps ErrNoSocket when none exists.
+func FindRuntimes(ctx context.Context, sockets []string) ([]Runtime, error) {
+	sessions, failed := connect(ctx, sockets, nil)
+	var found []Runtime
+	for _, s := range sessions {
+		found = append(found, s.runtime)
+		s.close()
 	}
-	defer s.close()
-	return s.runtime, nil
+	if len(sessions) == 0 || len(failed) > 0 {
+		return found, notConnected(sockets, failed)
+	}
+	return found, nil
 }
 
 // record is what a runtime says of one container. The cgroup of its Container
@@ -68,6 +82,8 @@ type record struct {
 	// dir is the cgroup directory that the runtime asked for; empty when it
 	// does not tell.
 	dir string
+	// from is the socket of the runtime.
+	from string
 }
 
 // source is one protocol by which a runtime tells of its containers.
@@ -88,9 +104,9 @@ type lookup struct {
 // session is a connection to one runtime. It is dropped, not repaired, when the
 // runtime stops answering.
 type session struct {
-	conn    *grpc.ClientConn
 	runtime Runtime
 	sources []source
+	close   func()
 }
 
 const (
@@ -100,9 +116,16 @@ const (
 	maxMessage = 64 << 20
 )
 
-func connect(ctx context.Context, sockets []string) (*session, error) {
-	var errs []error
+// connect asks each socket that exists, save those of which there is a session,
+// and tells of each that did not answer.
+func connect(ctx context.Context, sockets []string, have []*session) (made []*session, failed map[string]error) {
+	failed = map[string]error{}
 	asked := map[string]bool{} // /var/run is /run
+	for _, s := range have {
+		if real, err := filepath.EvalSymlinks(s.runtime.Socket); err == nil {
+			asked[real] = true
+		}
+	}
 	for _, socket := range sockets {
 		real, err := filepath.EvalSymlinks(socket)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && asked[real] {
@@ -110,23 +133,48 @@ func connect(ctx context.Context, sockets []string) (*session, error) {
 		}
 		asked[real] = true
 		s, err := dial(ctx, socket)
-		if err == nil {
-			return s, nil
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			failed[socket] = fmt.Errorf("ask %s: %w", socket, err)
+		default:
+			made = append(made, s)
 		}
-		errs = append(errs, fmt.Errorf("ask %s: %w", socket, err))
 	}
-	if len(errs) == 0 {
-		return nil, fmt.Errorf("connect to container runtime: %w at %q", ErrNoSocket, sockets)
-	}
-	return nil, fmt.Errorf("connect to container runtime: %w", errors.Join(errs...))
+	return made, failed
 }
 
+// notConnected is the error of a connect.
+func notConnected(sockets []string, failed map[string]error) error {
+	if len(failed) == 0 {
+		return fmt.Errorf("connect to container runtime: %w at %q", ErrNoSocket, sockets)
+	}
+	var errs []error
+	for _, socket := range slices.Sorted(maps.Keys(failed)) {
+		errs = append(errs, failed[socket])
+	}
+	return fmt.Errorf("connect to container runtime: %w", errors.Join(errs...))
+}
+
+// dial connects by the protocol that is spoken at a place of that name.
 func dial(ctx context.Context, socket string) (*session, error) {
+	if info, err := os.Stat(socket); err == nil && info.IsDir() {
+		return openPodman(socket)
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	if err := tryDial(ctx, socket); err != nil {
 		return nil, err
 	}
+	if filepath.Base(socket) == dockerSocket {
+		return dialDocker(ctx, socket)
+	}
+	return dialGRPC(ctx, socket)
+}
+
+// dialGRPC asks which protocols are spoken. containerd serves both on one
+// socket: CRI knows pods, containerd's own service knows all other containers.
+func dialGRPC(ctx context.Context, socket string) (*session, error) {
 	conn, err := grpc.NewClient("unix:"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
@@ -136,8 +184,9 @@ func dial(ctx context.Context, socket string) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: conn, runtime: Runtime{Socket: socket}}
-	if err := s.identify(ctx); err != nil {
+	// An error of Close would only say that it is closed already.
+	s := &session{runtime: Runtime{Socket: socket}, close: func() { _ = conn.Close() }}
+	if err := s.identify(ctx, conn); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -162,10 +211,8 @@ func dialUnix(ctx context.Context, socket string) (net.Conn, error) {
 	return conn, err
 }
 
-// identify asks which protocols are spoken. containerd serves both on one
-// socket: CRI knows pods, containerd's own service knows all other containers.
-func (s *session) identify(ctx context.Context) error {
-	runtimes := cri.NewRuntimeServiceClient(s.conn)
+func (s *session) identify(ctx context.Context, conn *grpc.ClientConn) error {
+	runtimes := cri.NewRuntimeServiceClient(conn)
 	spoken, criErr := runtimes.Version(ctx, &cri.VersionRequest{})
 	if criErr == nil {
 		s.runtime.Name, s.runtime.Version, s.runtime.CRI = spoken.GetRuntimeName(), spoken.GetRuntimeVersion(), true
@@ -173,23 +220,18 @@ func (s *session) identify(ctx context.Context) error {
 	} else if status.Code(criErr) != codes.Unimplemented {
 		return criErr
 	}
-	own, err := versionapi.NewVersionClient(s.conn).Version(ctx, &emptypb.Empty{})
+	own, err := versionapi.NewVersionClient(conn).Version(ctx, &emptypb.Empty{})
 	if err == nil {
 		if !s.runtime.CRI {
 			s.runtime.Name, s.runtime.Version = "containerd", own.GetVersion()
 		}
-		s.sources = append(s.sources, newContainerdSource(s.conn, s.runtime.CRI))
+		s.sources = append(s.sources, newContainerdSource(conn, s.runtime.CRI))
 		return nil
 	}
 	if s.runtime.CRI {
 		return nil
 	}
 	return fmt.Errorf("neither CRI nor containerd is spoken: %w", err)
-}
-
-func (s *session) close() {
-	// An error here would only say that it is closed already.
-	_ = s.conn.Close()
 }
 
 func (s *session) list(ctx context.Context) ([]record, error) {
@@ -201,6 +243,9 @@ func (s *session) list(ctx context.Context) ([]record, error) {
 		}
 		all = append(all, records...)
 	}
+	for i := range all {
+		all[i].from = s.runtime.Socket
+	}
 	return all, nil
 }
 
@@ -211,8 +256,34 @@ func (s *session) find(ctx context.Context, key lookup) (record, bool, error) {
 			return record{}, false, fmt.Errorf("find container %s: %w", key.id, err)
 		}
 		if found {
+			r.from = s.runtime.Socket
 			return r, true, nil
 		}
 	}
 	return record{}, false, nil
+}
+
+// find asks the runtimes one after the other. Docker's containers are in its
+// containerd, too, which does not know their image: where another runtime could
+// not be asked, such an answer is none.
+func find(ctx context.Context, sessions []*session, key lookup) (record, bool, error) {
+	var best record
+	var found bool
+	var errs []error
+	for _, s := range sessions {
+		r, known, err := s.find(ctx, key)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if known && r.Complete {
+			return r, true, nil
+		}
+		if known {
+			best, found = r, true
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return record{}, false, err
+	}
+	return best, found, nil
 }

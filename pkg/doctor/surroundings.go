@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/elastic/cloud-defend/pkg/container"
 )
@@ -50,19 +51,31 @@ func runtimeCheck(ctx context.Context, sockets []string) Check {
 	if sockets == nil {
 		sockets = container.DefaultSockets()
 	}
-	found, err := container.FindRuntime(ctx, sockets)
+	found, err := container.FindRuntimes(ctx, sockets)
+	var texts []string
+	byCRI := false
+	for _, r := range found {
+		text := fmt.Sprintf("%s at %s", r, r.Socket)
+		if r.CRI {
+			byCRI = true
+			text += ", answers CRI"
+		}
+		texts = append(texts, text)
+	}
+	c.Found = strings.Join(texts, "; ")
 	switch {
 	case errors.Is(err, container.ErrNoSocket):
 		c.State, c.Found = Note, "no socket found: containers are known by id only"
 		c.Remedy = "start it, or mount its socket where runtimes usually listen (--cri-socket only tells this check of another place)"
-	case err != nil:
+	case len(found) == 0:
 		c.State, c.Found = Missing, err.Error()
 		c.Remedy = "run as root, and look at the runtime's own log"
-	case !found.CRI:
-		c.State, c.Found = Note, fmt.Sprintf("%s %s at %s, without CRI", found.Name, found.Version, found.Socket)
+	case err != nil:
+		c.State, c.Found = Note, c.Found+"; "+err.Error()
+		c.Remedy = "none needed for a socket that a runtime left behind; else look at the runtime's own log"
+	case !byCRI && found[0].Name == "containerd":
+		c.State, c.Found = Note, c.Found+", without CRI"
 		c.Remedy = "none needed without Kubernetes; else remove cri from disabled_plugins in containerd's config.toml"
-	default:
-		c.Found = fmt.Sprintf("%s %s at %s, answers CRI", found.Name, found.Version, found.Socket)
 	}
 	return c
 }
