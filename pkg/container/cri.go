@@ -7,9 +7,7 @@ package container
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"strings"
-	"sync"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -20,22 +18,11 @@ import (
 type criSource struct {
 	client  cri.RuntimeServiceClient
 	runtime string
-
-	mu sync.Mutex
-	// details holds, by id, what costs one call for each container and never
-	// changes while it lives. Only those of the last list are kept.
-	details map[string]details
-}
-
-// details is what only the status of a container or sandbox tells.
-type details struct {
-	image      Image
-	privileged *bool
-	dir        string
+	details detailCache
 }
 
 func newCRISource(client cri.RuntimeServiceClient, runtime string) *criSource {
-	return &criSource{client: client, runtime: runtime, details: map[string]details{}}
+	return &criSource{client: client, runtime: runtime}
 }
 
 func (s *criSource) list(ctx context.Context) ([]record, error) {
@@ -43,13 +30,7 @@ func (s *criSource) list(ctx context.Context) ([]record, error) {
 	if err != nil {
 		return nil, err
 	}
-	listed := make(map[string]bool, len(records))
-	for _, r := range records {
-		listed[r.ID] = true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	maps.DeleteFunc(s.details, func(id string, _ details) bool { return !listed[id] })
+	s.details.keep(records)
 	return records, nil
 }
 
@@ -168,10 +149,7 @@ func (s *criSource) sandbox(ctx context.Context, id string, pod Pod) (record, bo
 // detail asks once for each id. A container that went away between the list and
 // the question is not found, which is no error.
 func (s *criSource) detail(id string, ask func() (details, error)) (details, bool, error) {
-	s.mu.Lock()
-	d, known := s.details[id]
-	s.mu.Unlock()
-	if known {
+	if d, known := s.details.get(id); known {
 		return d, true, nil
 	}
 	d, err := ask()
@@ -181,9 +159,7 @@ func (s *criSource) detail(id string, ask func() (details, error)) (details, boo
 	if err != nil {
 		return details{}, false, err
 	}
-	s.mu.Lock()
-	s.details[id] = d
-	s.mu.Unlock()
+	s.details.put(id, d)
 	return d, true, nil
 }
 

@@ -9,13 +9,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // dockerSocket is the name of the socket on which Docker's engine speaks HTTP,
@@ -28,17 +26,14 @@ const dockerSocket = "docker.sock"
 type dockerSource struct {
 	client  *http.Client
 	runtime string
-
-	mu sync.Mutex
-	// details are as in criSource.
-	details map[string]details
+	details detailCache
 }
 
 func dialDocker(ctx context.Context, socket string) (*session, error) {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialUnix(ctx, socket) },
 	}
-	s := &dockerSource{client: &http.Client{Transport: transport}, runtime: "docker", details: map[string]details{}}
+	s := &dockerSource{client: &http.Client{Transport: transport}, runtime: "docker"}
 	var version struct {
 		Version    string
 		Components []struct{ Name string }
@@ -74,18 +69,14 @@ func (s *dockerSource) list(ctx context.Context) ([]record, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := make(map[string]bool, len(listed))
 	var records []record
 	for _, c := range listed {
-		all[c.ID] = true
 		if err := s.inspect(ctx, c); err != nil {
 			return nil, err
 		}
 		records = append(records, s.record(c))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	maps.DeleteFunc(s.details, func(id string, _ details) bool { return !all[id] })
+	s.details.keep(records)
 	return records, nil
 }
 
@@ -115,10 +106,7 @@ func (s *dockerSource) query(ctx context.Context, filter string, values ...strin
 // name by which it was asked for; the list has an id when that name went to
 // another image meanwhile.
 func (s *dockerSource) inspect(ctx context.Context, c dockerContainer) error {
-	s.mu.Lock()
-	_, known := s.details[c.ID]
-	s.mu.Unlock()
-	if known || c.State == "created" {
+	if _, known := s.details.get(c.ID); known || c.State == "created" {
 		return nil
 	}
 	var container struct {
@@ -140,9 +128,7 @@ func (s *dockerSource) inspect(ctx context.Context, c dockerContainer) error {
 			d.image.Digest = of.Digest
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.details[c.ID] = d
+	s.details.put(c.ID, d)
 	return nil
 }
 
@@ -159,9 +145,7 @@ func (s *dockerSource) record(c dockerContainer) record {
 	if name := c.Labels[labelContainerName]; name != "" {
 		r.Name = name
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if d, known := s.details[c.ID]; known {
+	if d, known := s.details.get(c.ID); known {
 		r.Image, r.Privileged, r.Complete = d.image, d.privileged, true
 	}
 	return r

@@ -18,7 +18,10 @@ import (
 // and it says nothing of containers of other users' podman.
 //
 // What CRI-O made is in the same files and left out: CRI describes it better.
-type podmanSource struct{ root string }
+type podmanSource struct {
+	root    string
+	details detailCache
+}
 
 // openPodman finds nothing where there never was a podman.
 func openPodman(root string) (*session, error) {
@@ -37,12 +40,31 @@ func (s *podmanSource) files() ([]string, error) {
 // stored is one container of such a file. podman, which writes it before the
 // container has a cgroup, describes it to itself in Metadata.
 type stored struct {
-	ID       string   `json:"id"`
-	Names    []string `json:"names"`
-	Metadata string   `json:"metadata"`
+	ID       string `json:"id"`
+	Metadata string `json:"metadata"`
 }
 
 func (s *podmanSource) list(context.Context) ([]record, error) {
+	records, err := s.read(func(string) bool { return true })
+	if err == nil {
+		s.details.keep(records)
+	}
+	return records, err
+}
+
+func (s *podmanSource) find(_ context.Context, key lookup) (record, bool, error) {
+	if !isHexID(key.id) || key.namespace != "" {
+		return record{}, false, nil
+	}
+	records, err := s.read(func(id string) bool { return id == key.id })
+	if len(records) == 0 {
+		return record{}, false, err
+	}
+	return records[0], true, nil
+}
+
+// read describes the containers whose id is asked for.
+func (s *podmanSource) read(asked func(id string) bool) ([]record, error) {
 	files, err := s.files()
 	if err != nil {
 		return nil, err
@@ -59,7 +81,10 @@ func (s *podmanSource) list(context.Context) ([]record, error) {
 			return nil, fmt.Errorf("read %s: %w", file, err)
 		}
 		for _, c := range containers {
-			if r, ok := c.record(filepath.Dir(file)); ok {
+			if !asked(c.ID) {
+				continue
+			}
+			if r, ok := s.record(c, filepath.Dir(file)); ok {
 				records = append(records, r)
 			}
 		}
@@ -67,20 +92,7 @@ func (s *podmanSource) list(context.Context) ([]record, error) {
 	return records, nil
 }
 
-func (s *podmanSource) find(ctx context.Context, key lookup) (record, bool, error) {
-	if !isHexID(key.id) || key.namespace != "" {
-		return record{}, false, nil
-	}
-	records, err := s.list(ctx)
-	for _, r := range records {
-		if r.ID == key.id {
-			return r, true, nil
-		}
-	}
-	return record{}, false, err
-}
-
-func (c stored) record(folder string) (record, bool) {
+func (s *podmanSource) record(c stored, folder string) (record, bool) {
 	var metadata struct {
 		Image string `json:"image-name"`
 		Name  string `json:"name"`
@@ -89,17 +101,26 @@ func (c stored) record(folder string) (record, bool) {
 	if json.Unmarshal([]byte(c.Metadata), &metadata) != nil || metadata.PodID != "" {
 		return record{}, false
 	}
-	r := record{Container: Container{
+	return record{Container: Container{
 		ID: c.ID, Name: metadata.Name, Image: ParseImage(metadata.Image), Runtime: "podman", Complete: true,
-	}}
+		Privileged: s.privileged(c.ID, folder),
+	}}, true
+}
+
+// privileged reads it of the specification, which is there once the container
+// was started.
+func (s *podmanSource) privileged(id, folder string) *bool {
+	if d, known := s.details.get(id); known {
+		return d.privileged
+	}
 	var spec struct {
 		Annotations map[string]string `json:"annotations"`
 	}
-	// The specification is there once the container was started.
-	text, err := os.ReadFile(filepath.Join(folder, c.ID, "userdata", "config.json"))
-	if err == nil && json.Unmarshal(text, &spec) == nil {
-		privileged := spec.Annotations["io.podman.annotations.privileged"] == "TRUE"
-		r.Privileged = &privileged
+	text, err := os.ReadFile(filepath.Join(folder, id, "userdata", "config.json"))
+	if err != nil || json.Unmarshal(text, &spec) != nil {
+		return nil
 	}
-	return r, true
+	privileged := spec.Annotations["io.podman.annotations.privileged"] == "TRUE"
+	s.details.put(id, details{privileged: &privileged})
+	return &privileged
 }

@@ -42,6 +42,11 @@ func TestPodmansFiles(t *testing.T) {
 	got, _ = inv.Lookup(other)
 	require.False(t, got.Complete, "CRI-O has to be asked for its own")
 
+	write(idA+"/userdata/config.json", "{}")
+	require.NoError(t, inv.Refresh(t.Context()))
+	got, _ = inv.Lookup(web)
+	require.Equal(t, &yes, got.Privileged, "read once")
+
 	write("containers.json", "["+fmt.Sprintf(byPodman, idPause)+"]")
 	r, found, err := find(t.Context(), inv.sessions, lookup{id: idPause})
 	require.NoError(t, err)
