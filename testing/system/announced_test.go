@@ -29,11 +29,7 @@ file:
 func announced(t *testing.T) *stage {
 	t.Helper()
 	kerneltest.Require(t, kerneltest.OnceWith, kerneltest.OnceOn+"6.1")
-	require.NoError(t, shared.close())
-	shared = nil
-	s, err := setUp(t.Context(), containers.StartNRI)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.close()) })
+	s := ownStage(t, containers.StartNRI)
 	s.listen(t)
 	return s
 }

@@ -75,6 +75,17 @@ func onStage(t *testing.T, needs ...string) *stage {
 	return shared
 }
 
+// ownStage is a stage that ends with the test. The one that is shared ends before it, since only one runtime can run.
+func ownStage(t *testing.T, start startRuntime) *stage {
+	t.Helper()
+	require.NoError(t, shared.close())
+	shared = nil
+	s, err := setUp(t.Context(), start)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.close()) })
+	return s
+}
+
 // logProcesses says what every process of the machine waits for: a runtime that stands still says nothing itself.
 func logProcesses(t *testing.T) {
 	t.Helper()
