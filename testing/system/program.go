@@ -41,6 +41,8 @@ type Options struct {
 	// error, as it comes; nil for nobody.
 	Args          []string
 	Stdout, State io.Writer
+	// Sys is how the kernel makes its process: in namespaces of its own, for instance.
+	Sys *syscall.SysProcAttr
 }
 
 // Start starts the program. It is not ready before Enforcing has returned.
@@ -59,7 +61,7 @@ func Start(o Options) (*Program, error) {
 	// A document is there when its operation's mark is: none waits to be merged.
 	args := append([]string{"run", "--policy", p.policy, "--output", p.documents.path, "--merge-window=0s"}, o.Args...)
 	p.cmd = exec.CommandContext(context.Background(), o.Binary, args...) // it ends by Stop, with a summary
-	p.cmd.Stdout = o.Stdout
+	p.cmd.Stdout, p.cmd.SysProcAttr = o.Stdout, o.Sys
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, err
