@@ -57,6 +57,26 @@ static __always_inline int file_decide(const struct request *q, __u32 flags)
 	return decide(q, file_report, flags);
 }
 
+static __always_inline int creation_decide(__u32 hook, const struct path *dir,
+					   struct dentry *dentry, umode_t mode, __u32 flags)
+{
+	struct request q = {
+		.type = RULES_FILE,
+		.hook = hook,
+		.action = ACTION_CREATION,
+		.operation = op_create(mode),
+		.from_operation = NO_OPERATION,
+		.also = NO_OPERATION,
+		.mode = mode,
+		.mnt = BPF_CORE_READ(dir, mnt),
+		.dentry = dentry,
+	};
+
+	if (canary_sings(hook))
+		return answer(true);
+	return file_decide(&q, flags);
+}
+
 /*
  * path_mknod: every creation of a name by open(2), mknod(2) and bind(2), in
  * 5.10 and later. It is the only place where a creation can be refused: at
@@ -67,24 +87,22 @@ static __always_inline int file_decide(const struct request *q, __u32 flags)
 static __always_inline int on_mknod(const struct path *dir, struct dentry *dentry, umode_t mode)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct request q = {
-		.type = RULES_FILE,
-		.hook = HOOK_PATH_MKNOD,
-		.action = ACTION_CREATION,
-		.from_operation = NO_OPERATION,
-		.also = NO_OPERATION,
-		.mnt = BPF_CORE_READ(dir, mnt),
-		.dentry = dentry,
-	};
 
-	if (canary_sings(HOOK_PATH_MKNOD))
-		return answer(true);
 	if (!(mode & S_IFMT))
 		mode |= S_IFREG;
 	/* POSIX ACLs make the file system apply the umask later */
-	q.mode = mode & ~(BPF_CORE_READ(task, fs, umask) & 0777);
-	q.operation = op_create(q.mode);
-	return file_decide(&q, dentry_in_lookup(dentry) ? RECORD_TENTATIVE : 0);
+	mode &= ~(BPF_CORE_READ(task, fs, umask) & 0777);
+	return creation_decide(HOOK_PATH_MKNOD, dir, dentry, mode,
+			       dentry_in_lookup(dentry) ? RECORD_TENTATIVE : 0);
+}
+
+/*
+ * path_symlink: the link is judged by its own path, wherever it leads: what is
+ * done by way of it is judged by the path of the file that it ends at.
+ */
+static __always_inline int on_symlink(const struct path *dir, struct dentry *dentry)
+{
+	return creation_decide(HOOK_PATH_SYMLINK, dir, dentry, S_IFLNK | 0777, 0);
 }
 
 /*
@@ -347,6 +365,8 @@ int BPF_PROG(m_rename, const struct path *old_dir, struct dentry *old, const str
 /* clang-format off */
 DECIDE(path_mknod, security_path_mknod, mknod,
        (const struct path *dir, struct dentry *dentry, umode_t mode), (dir, dentry, mode))
+DECIDE(path_symlink, security_path_symlink, symlink,
+       (const struct path *dir, struct dentry *dentry), (dir, dentry))
 DECIDE(file_open, security_file_open, open, (struct file *file), (file))
 DECIDE(path_truncate, security_path_truncate, truncate, (const struct path *path), (path))
 DECIDE(file_truncate, security_file_truncate, ftruncate, (struct file *file), (file))

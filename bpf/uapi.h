@@ -46,6 +46,7 @@ enum {
 #define CLONE_THREAD 0x00010000
 #define S_IFMT 00170000
 #define S_IFREG 0100000
+#define S_IFLNK 0120000
 #define S_IFIFO 0010000
 #define S_IFCHR 0020000
 #define S_IFDIR 0040000

@@ -229,7 +229,7 @@ var operationSays = [...][]string{
 	File: {
 		CreateExecutable: "A file with execute permission comes into being under this name, or an existing one gets execute permission.",
 		ModifyExecutable: "A file with execute permission is opened for writing, truncated, replaced or linked to another name, or its mode, owner or rights change.",
-		CreateFile:       "Any other file comes into being under this name.",
+		CreateFile:       "Any other file comes into being under this name, symbolic links included.",
 		ModifyFile:       "Any other file is opened for writing, truncated, replaced or linked to another name, or its mode, owner or rights change.",
 		DeleteFile:       "A file of any kind loses this name: it is removed or renamed.",
 		OpenFile:         "A file of any kind is opened to be read. Only a selector that names this operation matches it.",

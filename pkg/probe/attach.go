@@ -39,6 +39,7 @@ var frequent = []string{"write", "mmap", "mprotect"}
 var hooks = []hook{
 	{id: bpfHookHOOK_FILE_OPEN, prog: "open", function: "file_open"},
 	{id: bpfHookHOOK_PATH_MKNOD, prog: "mknod", function: "path_mknod"},
+	{id: bpfHookHOOK_PATH_SYMLINK, prog: "symlink", function: "path_symlink"},
 	{id: bpfHookHOOK_PATH_UNLINK, prog: "unlink", function: "path_unlink"},
 	{id: bpfHookHOOK_PATH_RENAME, prog: "rename", function: "path_rename"},
 	{id: bpfHookHOOK_PATH_LINK, prog: "link", function: "path_link"},

@@ -296,6 +296,8 @@ func perform(args []string) error {
 		return unix.Chmod(arg(1), 0o755)
 	case "rename":
 		return unix.Rename(arg(1), arg(2))
+	case "symlink":
+		return unix.Symlink(arg(1), arg(2))
 	case "link":
 		return unix.Link(arg(1), arg(2))
 	case "unlink":

@@ -118,7 +118,8 @@ const (
 	bpfHookHOOK_FILE_MPROTECT   bpfHook = 19
 	bpfHookHOOK_SB_MOUNT        bpfHook = 20
 	bpfHookHOOK_MOVE_MOUNT      bpfHook = 21
-	bpfHookHOOKS                bpfHook = 22
+	bpfHookHOOK_PATH_SYMLINK    bpfHook = 22
+	bpfHookHOOKS                bpfHook = 23
 )
 
 type bpfKind uint32
@@ -483,6 +484,7 @@ const (
 	bpfProgL_rename          = "l_rename"
 	bpfProgL_setAcl          = "l_set_acl"
 	bpfProgL_setxattr        = "l_setxattr"
+	bpfProgL_symlink         = "l_symlink"
 	bpfProgL_truncate        = "l_truncate"
 	bpfProgL_unlink          = "l_unlink"
 	bpfProgL_write           = "l_write"
@@ -501,6 +503,7 @@ const (
 	bpfProgM_rename          = "m_rename"
 	bpfProgM_setAcl          = "m_set_acl"
 	bpfProgM_setxattr        = "m_setxattr"
+	bpfProgM_symlink         = "m_symlink"
 	bpfProgM_truncate        = "m_truncate"
 	bpfProgM_unlink          = "m_unlink"
 	bpfProgM_write           = "m_write"
@@ -597,6 +600,7 @@ type bpfProgramSpecs struct {
 	L_rename      *ebpf.ProgramSpec `ebpf:"l_rename"`
 	L_setAcl      *ebpf.ProgramSpec `ebpf:"l_set_acl"`
 	L_setxattr    *ebpf.ProgramSpec `ebpf:"l_setxattr"`
+	L_symlink     *ebpf.ProgramSpec `ebpf:"l_symlink"`
 	L_truncate    *ebpf.ProgramSpec `ebpf:"l_truncate"`
 	L_unlink      *ebpf.ProgramSpec `ebpf:"l_unlink"`
 	L_write       *ebpf.ProgramSpec `ebpf:"l_write"`
@@ -615,6 +619,7 @@ type bpfProgramSpecs struct {
 	M_rename      *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_setAcl      *ebpf.ProgramSpec `ebpf:"m_set_acl"`
 	M_setxattr    *ebpf.ProgramSpec `ebpf:"m_setxattr"`
+	M_symlink     *ebpf.ProgramSpec `ebpf:"m_symlink"`
 	M_truncate    *ebpf.ProgramSpec `ebpf:"m_truncate"`
 	M_unlink      *ebpf.ProgramSpec `ebpf:"m_unlink"`
 	M_write       *ebpf.ProgramSpec `ebpf:"m_write"`
@@ -797,6 +802,7 @@ type bpfPrograms struct {
 	L_rename      *ebpf.Program `ebpf:"l_rename"`
 	L_setAcl      *ebpf.Program `ebpf:"l_set_acl"`
 	L_setxattr    *ebpf.Program `ebpf:"l_setxattr"`
+	L_symlink     *ebpf.Program `ebpf:"l_symlink"`
 	L_truncate    *ebpf.Program `ebpf:"l_truncate"`
 	L_unlink      *ebpf.Program `ebpf:"l_unlink"`
 	L_write       *ebpf.Program `ebpf:"l_write"`
@@ -815,6 +821,7 @@ type bpfPrograms struct {
 	M_rename      *ebpf.Program `ebpf:"m_rename"`
 	M_setAcl      *ebpf.Program `ebpf:"m_set_acl"`
 	M_setxattr    *ebpf.Program `ebpf:"m_setxattr"`
+	M_symlink     *ebpf.Program `ebpf:"m_symlink"`
 	M_truncate    *ebpf.Program `ebpf:"m_truncate"`
 	M_unlink      *ebpf.Program `ebpf:"m_unlink"`
 	M_write       *ebpf.Program `ebpf:"m_write"`
@@ -846,6 +853,7 @@ func (p *bpfPrograms) Close() error {
 		p.L_rename,
 		p.L_setAcl,
 		p.L_setxattr,
+		p.L_symlink,
 		p.L_truncate,
 		p.L_unlink,
 		p.L_write,
@@ -864,6 +872,7 @@ func (p *bpfPrograms) Close() error {
 		p.M_rename,
 		p.M_setAcl,
 		p.M_setxattr,
+		p.M_symlink,
 		p.M_truncate,
 		p.M_unlink,
 		p.M_write,

@@ -133,6 +133,8 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 	switch id {
 	case bpfHookHOOK_PATH_MKNOD:
 		try = func() error { return unix.Mknod(other, unix.S_IFREG|0o600, 0) }
+	case bpfHookHOOK_PATH_SYMLINK:
+		try = func() error { return unix.Symlink(file, other) }
 	case bpfHookHOOK_PATH_UNLINK:
 		try = func() error { return unix.Unlink(file) }
 	case bpfHookHOOK_PATH_RENAME:

@@ -46,6 +46,7 @@ var hookNames = [bpfHookHOOKS]string{
 	bpfHookHOOK_FILE_MPROTECT:   "lsm__file_mprotect",
 	bpfHookHOOK_SB_MOUNT:        "lsm__sb_mount",
 	bpfHookHOOK_MOVE_MOUNT:      "lsm__move_mount",
+	bpfHookHOOK_PATH_SYMLINK:    "lsm__path_symlink",
 	bpfHookHOOK_BPRM_CHECK:      "lsm__bprm_check_security",
 	bpfHookHOOK_TASK_ALLOC:      "lsm__task_alloc",
 	bpfHookHOOK_SCHED_FORK:      "tracepoint__sched_process_fork",

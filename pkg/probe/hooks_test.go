@@ -131,6 +131,7 @@ func TestKernelFileHooks(t *testing.T) {
 		{[]string{"create", "/etc/new"}, "/etc/new", event.ActionCreation},
 		{[]string{"create-executable", "/usr/bin/new"}, "/usr/bin/new", event.ActionCreation},
 		{[]string{"mknod", "/etc/node"}, "/etc/node", event.ActionCreation},
+		{[]string{"symlink", "/tmp/file", "/etc/symlink"}, "/etc/symlink", event.ActionCreation},
 		{[]string{"write", "/etc/file"}, "/etc/file", event.ActionOpen},
 		{[]string{"rewrite", "/etc/file"}, "/etc/file", event.ActionOpen},
 		{[]string{"append", "/etc/file"}, "/etc/file", event.ActionOpen},
@@ -188,6 +189,7 @@ func TestKernelOneCallOneEvent(t *testing.T) {
 		{[]string{"link", "/etc/newer", "/etc/other"}, event.ActionLink, event.OutcomeUnknown},
 		{[]string{"unlink", "/etc/newer"}, event.ActionDeletion, event.OutcomeUnknown},
 		{[]string{"mknod", "/etc/node"}, event.ActionCreation, event.OutcomeUnknown},
+		{[]string{"symlink", "node", "/etc/symlink"}, event.ActionCreation, event.OutcomeUnknown},
 	} {
 		require.Empty(t, b.do(c.op...), c.op)
 		evs := eventsUntil(t, p, b)

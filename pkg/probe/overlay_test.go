@@ -88,6 +88,8 @@ func TestKernelOverlayAllowed(t *testing.T) {
 		{"", []string{"rewrite", "/etc/rewrite"}, []string{"open /etc/rewrite outcome=0 hook=lsm__file_open"}},
 		{"", []string{"write", "/etc/write"}, []string{"open /etc/write outcome=0 hook=lsm__file_open"}},
 		{"", []string{"create", "/etc/new"}, []string{"creation /etc/new outcome=1 hook=lsm__path_mknod"}},
+		{"", []string{"symlink", "/etc/new", "/etc/symlink"}, []string{"creation /etc/symlink outcome=0 hook=lsm__path_symlink"}},
+		{"EEXIST", []string{"symlink", "/etc/new", "/etc/symlink"}, []string{}},
 		{"EEXIST", []string{"exclusive", "/etc/exclusive"}, []string{}},
 		{"", []string{"read-or-create", "/etc/read"}, []string{}},
 		{"", []string{"truncate", "/etc/truncate"}, []string{"modification /etc/truncate outcome=0 hook=lsm__path_truncate"}},
@@ -105,6 +107,7 @@ func TestKernelOverlayRefused(t *testing.T) {
 		{"EPERM", []string{"append", "/etc/append"}, []string{"open /etc/append outcome=2 hook=lsm__file_open"}},
 		{"EPERM", []string{"create", "/etc/new"}, []string{"creation /etc/new outcome=2 hook=lsm__path_mknod"}},
 		{"EPERM", []string{"create", "/etc/new"}, []string{"creation /etc/new outcome=2 hook=lsm__path_mknod"}},
+		{"EPERM", []string{"symlink", "/etc/append", "/etc/symlink"}, []string{"creation /etc/symlink outcome=2 hook=lsm__path_symlink"}},
 		{"EEXIST", []string{"exclusive", "/etc/exclusive"}, []string{}},
 		{"", []string{"read-or-create", "/etc/read"}, []string{}},
 	})

@@ -42,6 +42,7 @@ func TestReadDocumentsOperations(t *testing.T) {
 		{fmt.Sprintf(file, "creation", `,"mode":"0755","type":"file"`), "createExecutable /a/b"},
 		{fmt.Sprintf(file, "creation", `,"mode":"0644","type":"file"`), "createFile /a/b"},
 		{fmt.Sprintf(file, "creation", `,"mode":"0755","type":"socket"`), "createFile /a/b"},
+		{fmt.Sprintf(file, "creation", `,"mode":"0777","type":"symlink"`), "createFile /a/b"},
 		{fmt.Sprintf(file, "creation", ``), "createFile /a/b | createExecutable /a/b"},
 		{fmt.Sprintf(file, "link", `,"mode":"0100"`), "createExecutable /a/b"},
 		{fmt.Sprintf(file, "open", `,"mode":"4711"`), "modifyExecutable /a/b"},

@@ -90,6 +90,7 @@ process.selectors
 Kernel hooks
   changed  file_open: also modifyExecutable; no longer createFile
   changed  path_mknod: no longer createFile
+  removed  path_symlink for createFile
   changed  path_rename: also modifyExecutable; no longer createFile
   changed  path_link: also modifyExecutable; no longer createFile
   changed  path_chmod: also modifyExecutable

@@ -39,6 +39,7 @@ var hooks = [...]Hook{
 		File: slices.Concat(creations, modifications, []policy.Operation{policy.OpenFile}),
 	},
 	{Function: "path_mknod", Sees: "open, mknod or bind makes a name", File: creations},
+	{Function: "path_symlink", Sees: "a symbolic link is made", File: []policy.Operation{policy.CreateFile}},
 	{Function: "path_unlink", Sees: "a name is removed", File: []policy.Operation{policy.DeleteFile}},
 	{
 		Function: "path_rename", Sees: "a name goes and another comes, or is replaced",

@@ -44,6 +44,7 @@ var fileCases = []fileCase{
 	{"create", "path_mknod", "creation", "creation", "createFile"},
 	{"create-executable", "path_mknod", "creation", "creation", "createExecutable"},
 	{"mknod", "path_mknod", "creation", "creation", "createFile"},
+	{"symlink", "path_symlink", "creation", "creation", "createFile"},
 	{"write", "file_open", "open", "change", "modifyFile"},
 	{"write-executable", "file_open", "open", "change", "modifyExecutable"},
 	{"append", "file_open", "open", "change", "modifyFile"},

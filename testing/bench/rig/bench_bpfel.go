@@ -401,6 +401,7 @@ const (
 	benchProgL_rename          = "l_rename"
 	benchProgL_setAcl          = "l_set_acl"
 	benchProgL_setxattr        = "l_setxattr"
+	benchProgL_symlink         = "l_symlink"
 	benchProgL_truncate        = "l_truncate"
 	benchProgL_unlink          = "l_unlink"
 	benchProgL_write           = "l_write"
@@ -420,6 +421,7 @@ const (
 	benchProgM_rename          = "m_rename"
 	benchProgM_setAcl          = "m_set_acl"
 	benchProgM_setxattr        = "m_setxattr"
+	benchProgM_symlink         = "m_symlink"
 	benchProgM_truncate        = "m_truncate"
 	benchProgM_unlink          = "m_unlink"
 	benchProgM_write           = "m_write"
@@ -550,6 +552,7 @@ type benchProgramSpecs struct {
 	L_rename         *ebpf.ProgramSpec `ebpf:"l_rename"`
 	L_setAcl         *ebpf.ProgramSpec `ebpf:"l_set_acl"`
 	L_setxattr       *ebpf.ProgramSpec `ebpf:"l_setxattr"`
+	L_symlink        *ebpf.ProgramSpec `ebpf:"l_symlink"`
 	L_truncate       *ebpf.ProgramSpec `ebpf:"l_truncate"`
 	L_unlink         *ebpf.ProgramSpec `ebpf:"l_unlink"`
 	L_write          *ebpf.ProgramSpec `ebpf:"l_write"`
@@ -569,6 +572,7 @@ type benchProgramSpecs struct {
 	M_rename         *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_setAcl         *ebpf.ProgramSpec `ebpf:"m_set_acl"`
 	M_setxattr       *ebpf.ProgramSpec `ebpf:"m_setxattr"`
+	M_symlink        *ebpf.ProgramSpec `ebpf:"m_symlink"`
 	M_truncate       *ebpf.ProgramSpec `ebpf:"m_truncate"`
 	M_unlink         *ebpf.ProgramSpec `ebpf:"m_unlink"`
 	M_write          *ebpf.ProgramSpec `ebpf:"m_write"`
@@ -812,6 +816,7 @@ type benchPrograms struct {
 	L_rename         *ebpf.Program `ebpf:"l_rename"`
 	L_setAcl         *ebpf.Program `ebpf:"l_set_acl"`
 	L_setxattr       *ebpf.Program `ebpf:"l_setxattr"`
+	L_symlink        *ebpf.Program `ebpf:"l_symlink"`
 	L_truncate       *ebpf.Program `ebpf:"l_truncate"`
 	L_unlink         *ebpf.Program `ebpf:"l_unlink"`
 	L_write          *ebpf.Program `ebpf:"l_write"`
@@ -831,6 +836,7 @@ type benchPrograms struct {
 	M_rename         *ebpf.Program `ebpf:"m_rename"`
 	M_setAcl         *ebpf.Program `ebpf:"m_set_acl"`
 	M_setxattr       *ebpf.Program `ebpf:"m_setxattr"`
+	M_symlink        *ebpf.Program `ebpf:"m_symlink"`
 	M_truncate       *ebpf.Program `ebpf:"m_truncate"`
 	M_unlink         *ebpf.Program `ebpf:"m_unlink"`
 	M_write          *ebpf.Program `ebpf:"m_write"`
@@ -881,6 +887,7 @@ func (p *benchPrograms) Close() error {
 		p.L_rename,
 		p.L_setAcl,
 		p.L_setxattr,
+		p.L_symlink,
 		p.L_truncate,
 		p.L_unlink,
 		p.L_write,
@@ -900,6 +907,7 @@ func (p *benchPrograms) Close() error {
 		p.M_rename,
 		p.M_setAcl,
 		p.M_setxattr,
+		p.M_symlink,
 		p.M_truncate,
 		p.M_unlink,
 		p.M_write,

@@ -40,6 +40,7 @@ var deeds = map[string]deed{
 	"create-executable": {do: opening(os.O_WRONLY|os.O_CREATE, program)},
 	"mkdir":             {do: func(path string) error { return unix.Mkdir(path, uint32(program)) }},
 	"mknod":             {do: func(path string) error { return unix.Mknod(path, unix.S_IFREG|uint32(plain), 0) }},
+	"symlink":           {do: func(path string) error { return unix.Symlink(from(path), path) }},
 	"write":             {needs: plain, do: opening(os.O_WRONLY, 0)},
 	"write-executable":  {needs: program, do: opening(os.O_RDWR, 0)},
 	"append":            {needs: plain, do: opening(os.O_WRONLY|os.O_APPEND|os.O_CREATE, plain)},

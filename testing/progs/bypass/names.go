@@ -30,8 +30,8 @@ var names = []Technique{
 		defer unix.Close(fd)
 		return unix.Bind(fd, &unix.SockaddrUnix{Name: p.guard + "/new"})
 	}},
-	{Name: "make a symbolic link", As: "none", Why: "no operation of the policy language", do: func(p *place) error { return unix.Symlink("/free", p.guard+"/new") }},
-	{Name: "make a folder", As: "none", Why: "no operation of the policy language", do: func(p *place) error { return unix.Mkdir(p.guard+"/new", 0o755) }},
+	{Name: "make a symbolic link", As: "createFile", do: func(p *place) error { return unix.Symlink("/free", p.guard+"/new") }},
+	{Name: "make a folder", As: "none", Why: "a folder holds nothing; what is made in it is judged", do: func(p *place) error { return unix.Mkdir(p.guard+"/new", 0o755) }},
 	{Name: "O_TMPFILE, then link through /proc/self/fd", As: "createFile", do: publish(func(fd int, path string) error {
 		return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/thread-self/fd/%d", fd), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 	})},
@@ -71,6 +71,7 @@ var names = []Technique{
 		_, err := uringPath(sqe{opcode: opRenameat}, p.free+"/file", p.file)
 		return err
 	}},
+	{Name: "io_uring: make a symbolic link", As: "createFile", do: func(p *place) error { return uringSymlink("/free", p.guard+"/new") }},
 }
 
 func publish(link func(fd int, path string) error) func(*place) error {

@@ -15,13 +15,14 @@ import (
 
 // What is used of include/uapi/linux/io_uring.h.
 const (
-	opRenameat = 35
-	opUnlinkat = 36
-	opOpenat   = 18
-	opWrite    = 23
-	sqeAsync   = 1 << 4
-	getEvents  = 1
-	offSQEs    = 0x10000000
+	opRenameat  = 35
+	opUnlinkat  = 36
+	opSymlinkat = 38
+	opOpenat    = 18
+	opWrite     = 23
+	sqeAsync    = 1 << 4
+	getEvents   = 1
+	offSQEs     = 0x10000000
 )
 
 type submissions struct {
@@ -85,6 +86,9 @@ func uring(entry sqe) (int, error) {
 		}
 	}
 	result := *(*int32)(unsafe.Pointer(&rings[params.cq.entry+8])) // behind the user's data
+	if syscall.Errno(-result) == unix.ECANCELED {                  // the kernel could start no thread for it, as when Go's own signals come just then
+		return uring(entry)
+	}
 	if result < 0 {
 		return 0, syscall.Errno(-result)
 	}
@@ -101,6 +105,14 @@ func uringPath(entry sqe, path, other string) (int, error) {
 		entry.off, entry.len = address(&pinned, other+"\x00"), uint32(at)
 	}
 	return uring(entry)
+}
+
+// uringSymlink has the path where other operations have a second one, and no second folder.
+func uringSymlink(target, path string) error {
+	var pinned runtime.Pinner
+	defer pinned.Unpin()
+	_, err := uring(sqe{opcode: opSymlinkat, fd: unix.AT_FDCWD, addr: address(&pinned, target+"\x00"), off: address(&pinned, path+"\x00")})
+	return err
 }
 
 // address is where the bytes of a text are, until they are unpinned.

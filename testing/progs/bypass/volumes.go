@@ -117,6 +117,9 @@ var volumes = []Technique{
 	{Name: "volume: mount an overlay that keeps its changes there, then create", As: "createFile", in: Folder, do: apart(func(p *place) error {
 		return p.layered(func(merged string) error { return create(merged+"/new", 0o644) })
 	})},
+	{Name: "volume: mount an overlay that keeps its changes there, then make a symbolic link", As: "createFile", in: Folder, do: apart(func(p *place) error {
+		return p.layered(func(merged string) error { return unix.Symlink("/free", merged+"/new") })
+	})},
 	{Name: "volume: mount an overlay that keeps its changes there, then chmod to executable", As: "createExecutable", in: Folder, do: apart(func(p *place) error {
 		return p.layered(func(merged string) error { return unix.Chmod(merged+"/file", 0o755) })
 	})},

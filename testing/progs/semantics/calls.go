@@ -105,6 +105,7 @@ var attributes = []Row{
 var names = []Row{
 	{Call: "rename to a new name", As: []string{"createFile"}, Action: "rename", do: renaming("free/file", "guard/new", 0)},
 	{Call: "rename to a new name, a program", As: []string{"createExecutable"}, Action: "rename", do: renaming("free/program", "guard/new", 0)},
+	{Call: "rename to a new name, a symbolic link", As: []string{"createFile"}, Action: "rename", prepare: linkFree, do: renaming("free/symlink", "guard/new", 0)},
 	{Call: "rename away", As: []string{"deleteFile"}, Action: "rename", do: renaming("guard/file", "free/new", 0)},
 	{Call: "rename, both names guarded", As: []string{"createFile", "deleteFile"}, Action: "rename", do: renaming("guard/file", "guard/new", 0)},
 	{Call: "rename over", As: []string{"modifyFile"}, Action: "rename", do: renaming("free/file", "guard/file", 0)},
@@ -113,6 +114,7 @@ var names = []Row{
 	{Call: "rename with RENAME_EXCHANGE, the guarded name first", As: []string{"modifyFile"}, Also: "deleteFile", Action: "rename", Note: exchange, do: renaming("guard/file", "free/file", unix.RENAME_EXCHANGE)},
 	{Call: "link, new name", As: []string{"createFile"}, Action: "link", do: func(p *place) error { return unix.Link(p.free+"/file", p.guard+"/new") }},
 	{Call: "link, new name, a program", As: []string{"createExecutable"}, Action: "link", do: func(p *place) error { return unix.Link(p.free+"/program", p.guard+"/new") }},
+	{Call: "link, new name, a symbolic link", As: []string{"createFile"}, Action: "link", prepare: linkFree, do: func(p *place) error { return unix.Link(p.free+"/symlink", p.guard+"/new") }},
 	{Call: "link out", As: []string{"modifyFile"}, Action: "link", Note: "who writes by the other name writes the guarded file", do: func(p *place) error {
 		return unix.Link(p.file, p.free+"/new")
 	}},
@@ -125,6 +127,8 @@ var names = []Row{
 	{Call: "unlink, a program", As: []string{"deleteFile"}, Action: "deletion", do: func(p *place) error { return unix.Unlink(p.program) }},
 }
 
+func linkFree(p *place) error { return unix.Symlink("file", p.free+"/symlink") }
+
 const exchange = "before 5.18, the kernel shows an exchange as two renames"
 
 func renaming(from, to string, flags uint) func(*place) error {
@@ -134,7 +138,7 @@ func renaming(from, to string, flags uint) func(*place) error {
 	}
 }
 
-const notFile = "no operation of the policy language"
+const empty = "a folder holds nothing; what is made in it is judged"
 
 var others = []Row{
 	{Call: "mknod, a regular file", As: []string{"createFile"}, Action: "creation", do: making(unix.S_IFREG | 0o644)},
@@ -150,12 +154,12 @@ var others = []Row{
 		defer unix.Close(fd)
 		return unix.Bind(fd, &unix.SockaddrUnix{Name: p.guard + "/new"})
 	}},
+	{Call: "symlink", As: []string{"createFile"}, Action: "creation", do: func(p *place) error { return unix.Symlink("/free", p.guard+"/new") }},
 	{Call: "mount over the file", As: []string{"modifyFile"}, Action: "modification", do: func(p *place) error {
 		return unix.Mount(p.free+"/file", p.file, "", unix.MS_BIND, "")
 	}},
-	{Call: "mkdir", Note: notFile, do: func(p *place) error { return unix.Mkdir(p.guard+"/new", 0o755) }},
-	{Call: "rmdir", Note: notFile, prepare: func(p *place) error { return unix.Mkdir(p.guard+"/old", 0o755) }, do: func(p *place) error { return unix.Rmdir(p.guard + "/old") }},
-	{Call: "symlink", Note: notFile, do: func(p *place) error { return unix.Symlink("/free", p.guard+"/new") }},
+	{Call: "mkdir", Note: empty, do: func(p *place) error { return unix.Mkdir(p.guard+"/new", 0o755) }},
+	{Call: "rmdir", Note: "a folder that can be removed holds nothing", prepare: func(p *place) error { return unix.Mkdir(p.guard+"/old", 0o755) }, do: func(p *place) error { return unix.Rmdir(p.guard + "/old") }},
 	{Call: "memfd_create, then write", Note: "has no path", do: func(*place) error {
 		fd, err := unix.MemfdCreate("new", 0)
 		if err != nil {
