@@ -7,8 +7,8 @@
 
 /*
  * path_chown: chown(2) and its kin, before the check that the caller may.
- * Owners come as structures, which programs can be handed since 6.0
- * (720e6a435194).
+ * Owners come as structures, which programs can be handed since 6.1
+ * (720e6a435194), on arm64 later. Elsewhere inode_setattr sees it.
  */
 static __always_inline int on_chown(const struct path *path)
 {
@@ -143,8 +143,24 @@ static __always_inline int on_set_acl(struct dentry *dentry, const char *xattr,
 	return rights_decide(HOOK_INODE_SET_ACL, dentry, executes);
 }
 
-/* 5.12 (c7c7a1a18af4) put the mount's mapping of ids before the other arguments. */
-const volatile bool setxattr_has_mapping;
+#define ATTR_UID (1 << 1)
+#define ATTR_GID (1 << 2)
+
+/* inode_setattr: all changes of what stat(2) shows, of which the owner alone is nobody else's. */
+static __always_inline int on_setattr(struct dentry *dentry, const struct iattr *attr)
+{
+	if (canary_sings(HOOK_INODE_SETATTR))
+		return answer(true);
+	if (!(BPF_CORE_READ(attr, ia_valid) & (ATTR_UID | ATTR_GID)))
+		return 0;
+	return rights_decide(HOOK_INODE_SETATTR, dentry, false);
+}
+
+/*
+ * The mount's mapping of ids is before the other arguments since 5.12
+ * (c7c7a1a18af4), and of inode_setattr since 6.0 (0e363cf3fa59).
+ */
+const volatile bool setxattr_has_mapping, setattr_has_mapping;
 
 #define ARGUMENT(n) (*(volatile __u64 *)&ctx[n])
 
@@ -179,6 +195,25 @@ SEC("fmod_ret/security_inode_setxattr")
 int m_setxattr(__u64 *ctx)
 {
 	return setxattr_arguments(ctx);
+}
+
+static __always_inline int setattr_arguments(__u64 *ctx)
+{
+	if (setattr_has_mapping)
+		return on_setattr((void *)ARGUMENT(1), (void *)ARGUMENT(2));
+	return on_setattr((void *)ARGUMENT(0), (void *)ARGUMENT(1));
+}
+
+SEC("lsm/inode_setattr")
+int l_setattr(__u64 *ctx)
+{
+	return setattr_arguments(ctx);
+}
+
+SEC("fmod_ret/security_inode_setattr")
+int m_setattr(__u64 *ctx)
+{
+	return setattr_arguments(ctx);
 }
 
 DECIDE(path_chown, security_path_chown, chown, (const struct path *path), (path))

@@ -224,6 +224,10 @@ struct task_struct {
 	char comm[16];
 };
 
+struct iattr {
+	unsigned int ia_valid;
+};
+
 struct posix_acl_entry {
 	short e_tag;
 	unsigned short e_perm;

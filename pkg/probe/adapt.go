@@ -72,6 +72,9 @@ func (p *Probe) adapt() error {
 	if err := p.spec.Variables[bpfVarSetxattrHasMapping].Set(parameters(kernel, "bpf_lsm_inode_setxattr") > 5); err != nil {
 		return err
 	}
+	if err := p.spec.Variables[bpfVarSetattrHasMapping].Set(parameters(kernel, "bpf_lsm_inode_setattr") > 2); err != nil {
+		return err
+	}
 	if err := p.spec.Variables[bpfVarHoldsProcessor].Set(!p.opts.letsGo && canHold(p.spec)); err != nil {
 		return err
 	}

@@ -24,8 +24,10 @@ type hook struct {
 	prog string
 	// function is the security call, which a kernel may lack.
 	function string
-	// optional: where the kernel lacks it, another hook sees the operation, or docs/bypasses.md says that none does.
+	// optional: where the kernel lacks it, or programs cannot be attached to it, another hook sees the operation.
 	optional bool
+	// insteadOf is the prog of an optional hook that this one is needed for only where that is not attached.
+	insteadOf string
 	// privileged: a component without CAP_SYS_ADMIN does not get there, kept away by the kernel or by its container
 	// runtime's seccomp filter. The other hooks have shown then that the mode works.
 	privileged bool
@@ -47,6 +49,7 @@ var hooks = []hook{
 	{id: bpfHookHOOK_PATH_TRUNCATE, prog: "truncate", function: "path_truncate"},
 	{id: bpfHookHOOK_FILE_TRUNCATE, prog: "ftruncate", function: "file_truncate", optional: true},
 	{id: bpfHookHOOK_PATH_CHOWN, prog: "chown", function: "path_chown", optional: true},
+	{id: bpfHookHOOK_INODE_SETATTR, prog: "setattr", function: "inode_setattr", insteadOf: "chown"},
 	{id: bpfHookHOOK_INODE_SETXATTR, prog: "setxattr", function: "inode_setxattr"},
 	{id: bpfHookHOOK_INODE_SET_ACL, prog: "set_acl", function: "inode_set_acl", optional: true},
 	{id: bpfHookHOOK_FILE_PERMISSION, prog: "write", function: "file_permission"},
@@ -216,6 +219,9 @@ func (p *Probe) attachNeeded(rs *ruleset.Ruleset) error {
 	p.loadAhead(p.mode, programsOf(p.mode, missing)...)
 	defer p.dropAhead()
 	for _, h := range missing {
+		if h.insteadOf != "" && p.hooks[h.insteadOf] != nil {
+			continue
+		}
 		if err := p.attachHook(h); err != nil && (!h.optional || !lacksFunction(err)) {
 			return err
 		}
@@ -232,8 +238,8 @@ func (p *Probe) attachNeeded(rs *ruleset.Ruleset) error {
 	return nil
 }
 
-// lacksFunction reports whether the kernel has no such function, or (before 6.0) none that a program can be attached to,
-// because it takes a structure.
+// lacksFunction reports whether the kernel has no such function, or (before 6.1, on arm64 later) none that a program can be
+// attached to, because it takes a structure.
 func lacksFunction(err error) bool {
 	var refused *ebpf.VerifierError
 	if errors.As(err, &refused) && slices.ContainsFunc(refused.Log, func(line string) bool {

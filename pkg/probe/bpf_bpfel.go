@@ -119,7 +119,8 @@ const (
 	bpfHookHOOK_SB_MOUNT        bpfHook = 20
 	bpfHookHOOK_MOVE_MOUNT      bpfHook = 21
 	bpfHookHOOK_PATH_SYMLINK    bpfHook = 22
-	bpfHookHOOKS                bpfHook = 23
+	bpfHookHOOK_INODE_SETATTR   bpfHook = 23
+	bpfHookHOOKS                bpfHook = 24
 )
 
 type bpfKind uint32
@@ -483,6 +484,7 @@ const (
 	bpfProgL_open            = "l_open"
 	bpfProgL_rename          = "l_rename"
 	bpfProgL_setAcl          = "l_set_acl"
+	bpfProgL_setattr         = "l_setattr"
 	bpfProgL_setxattr        = "l_setxattr"
 	bpfProgL_symlink         = "l_symlink"
 	bpfProgL_truncate        = "l_truncate"
@@ -502,6 +504,7 @@ const (
 	bpfProgM_open            = "m_open"
 	bpfProgM_rename          = "m_rename"
 	bpfProgM_setAcl          = "m_set_acl"
+	bpfProgM_setattr         = "m_setattr"
 	bpfProgM_setxattr        = "m_setxattr"
 	bpfProgM_symlink         = "m_symlink"
 	bpfProgM_truncate        = "m_truncate"
@@ -540,6 +543,7 @@ const (
 	bpfVarObserving          = "observing"
 	bpfVarOwnCgroup          = "own_cgroup"
 	bpfVarRenameHasFlags     = "rename_has_flags"
+	bpfVarSetattrHasMapping  = "setattr_has_mapping"
 	bpfVarSetxattrHasMapping = "setxattr_has_mapping"
 )
 
@@ -599,6 +603,7 @@ type bpfProgramSpecs struct {
 	L_open        *ebpf.ProgramSpec `ebpf:"l_open"`
 	L_rename      *ebpf.ProgramSpec `ebpf:"l_rename"`
 	L_setAcl      *ebpf.ProgramSpec `ebpf:"l_set_acl"`
+	L_setattr     *ebpf.ProgramSpec `ebpf:"l_setattr"`
 	L_setxattr    *ebpf.ProgramSpec `ebpf:"l_setxattr"`
 	L_symlink     *ebpf.ProgramSpec `ebpf:"l_symlink"`
 	L_truncate    *ebpf.ProgramSpec `ebpf:"l_truncate"`
@@ -618,6 +623,7 @@ type bpfProgramSpecs struct {
 	M_open        *ebpf.ProgramSpec `ebpf:"m_open"`
 	M_rename      *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_setAcl      *ebpf.ProgramSpec `ebpf:"m_set_acl"`
+	M_setattr     *ebpf.ProgramSpec `ebpf:"m_setattr"`
 	M_setxattr    *ebpf.ProgramSpec `ebpf:"m_setxattr"`
 	M_symlink     *ebpf.ProgramSpec `ebpf:"m_symlink"`
 	M_truncate    *ebpf.ProgramSpec `ebpf:"m_truncate"`
@@ -686,6 +692,7 @@ type bpfVariableSpecs struct {
 	Observing          *ebpf.VariableSpec `ebpf:"observing"`
 	OwnCgroup          *ebpf.VariableSpec `ebpf:"own_cgroup"`
 	RenameHasFlags     *ebpf.VariableSpec `ebpf:"rename_has_flags"`
+	SetattrHasMapping  *ebpf.VariableSpec `ebpf:"setattr_has_mapping"`
 	SetxattrHasMapping *ebpf.VariableSpec `ebpf:"setxattr_has_mapping"`
 }
 
@@ -780,6 +787,7 @@ type bpfVariables struct {
 	Observing          *ebpf.Variable `ebpf:"observing"`
 	OwnCgroup          *ebpf.Variable `ebpf:"own_cgroup"`
 	RenameHasFlags     *ebpf.Variable `ebpf:"rename_has_flags"`
+	SetattrHasMapping  *ebpf.Variable `ebpf:"setattr_has_mapping"`
 	SetxattrHasMapping *ebpf.Variable `ebpf:"setxattr_has_mapping"`
 }
 
@@ -801,6 +809,7 @@ type bpfPrograms struct {
 	L_open        *ebpf.Program `ebpf:"l_open"`
 	L_rename      *ebpf.Program `ebpf:"l_rename"`
 	L_setAcl      *ebpf.Program `ebpf:"l_set_acl"`
+	L_setattr     *ebpf.Program `ebpf:"l_setattr"`
 	L_setxattr    *ebpf.Program `ebpf:"l_setxattr"`
 	L_symlink     *ebpf.Program `ebpf:"l_symlink"`
 	L_truncate    *ebpf.Program `ebpf:"l_truncate"`
@@ -820,6 +829,7 @@ type bpfPrograms struct {
 	M_open        *ebpf.Program `ebpf:"m_open"`
 	M_rename      *ebpf.Program `ebpf:"m_rename"`
 	M_setAcl      *ebpf.Program `ebpf:"m_set_acl"`
+	M_setattr     *ebpf.Program `ebpf:"m_setattr"`
 	M_setxattr    *ebpf.Program `ebpf:"m_setxattr"`
 	M_symlink     *ebpf.Program `ebpf:"m_symlink"`
 	M_truncate    *ebpf.Program `ebpf:"m_truncate"`
@@ -852,6 +862,7 @@ func (p *bpfPrograms) Close() error {
 		p.L_open,
 		p.L_rename,
 		p.L_setAcl,
+		p.L_setattr,
 		p.L_setxattr,
 		p.L_symlink,
 		p.L_truncate,
@@ -871,6 +882,7 @@ func (p *bpfPrograms) Close() error {
 		p.M_open,
 		p.M_rename,
 		p.M_setAcl,
+		p.M_setattr,
 		p.M_setxattr,
 		p.M_symlink,
 		p.M_truncate,

@@ -143,7 +143,7 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 		try = func() error { return unix.Link(file, other) }
 	case bpfHookHOOK_PATH_CHMOD:
 		try = func() error { return unix.Chmod(file, 0o400) }
-	case bpfHookHOOK_PATH_CHOWN:
+	case bpfHookHOOK_PATH_CHOWN, bpfHookHOOK_INODE_SETATTR:
 		try = func() error { return unix.Chown(file, os.Geteuid(), os.Getegid()) }
 	case bpfHookHOOK_INODE_SETXATTR:
 		try = func() error { return unix.Setxattr(file, "user.selftest", nil, 0) }

@@ -47,6 +47,7 @@ var hookNames = [bpfHookHOOKS]string{
 	bpfHookHOOK_SB_MOUNT:        "lsm__sb_mount",
 	bpfHookHOOK_MOVE_MOUNT:      "lsm__move_mount",
 	bpfHookHOOK_PATH_SYMLINK:    "lsm__path_symlink",
+	bpfHookHOOK_INODE_SETATTR:   "lsm__inode_setattr",
 	bpfHookHOOK_BPRM_CHECK:      "lsm__bprm_check_security",
 	bpfHookHOOK_TASK_ALLOC:      "lsm__task_alloc",
 	bpfHookHOOK_SCHED_FORK:      "tracepoint__sched_process_fork",

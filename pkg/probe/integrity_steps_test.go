@@ -162,10 +162,10 @@ func makeFile(path string, mode uint32) error {
 	return err
 }
 
-// hooked lists the steps that the kernel shows to a hook. Before 6.2, what is
-// file_truncate and inode_set_acl later passes their elders.
+// hooked lists the steps that the kernel shows to a hook. What an older kernel
+// has no call for, or cannot attach programs to, passes another.
 func hooked(steps []step, hooks []string) (out []step) {
-	elder := map[string]string{"file_truncate": "path_truncate", "inode_set_acl": "inode_setxattr"}
+	elder := map[string]string{"file_truncate": "path_truncate", "inode_set_acl": "inode_setxattr", "path_chown": "inode_setattr"}
 	for _, s := range steps {
 		if !slices.Contains(hooks, s.hook) && elder[s.hook] != "" {
 			s.hook = elder[s.hook]

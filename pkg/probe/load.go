@@ -107,10 +107,12 @@ func (p *Probe) loadFirst() {
 	p.loadAhead(mode, names...)
 }
 
-// programsOf names those of hooks in a mode.
+// programsOf names those of hooks in a mode, but for what may be needed instead of another.
 func programsOf(mode Mode, of []hook) (names []string) {
 	for _, h := range of {
-		names = append(names, prefixes[mode]+h.prog)
+		if h.insteadOf == "" {
+			names = append(names, prefixes[mode]+h.prog)
+		}
 	}
 	return names
 }

@@ -97,6 +97,7 @@ Kernel hooks
   changed  path_truncate: also modifyExecutable
   changed  file_truncate: also modifyExecutable
   changed  path_chown: also modifyExecutable
+  changed  inode_setattr: also modifyExecutable
   changed  inode_setxattr: also modifyExecutable
   changed  inode_set_acl: also modifyExecutable
   added    file_permission for modifyFile

@@ -400,6 +400,7 @@ const (
 	benchProgL_open            = "l_open"
 	benchProgL_rename          = "l_rename"
 	benchProgL_setAcl          = "l_set_acl"
+	benchProgL_setattr         = "l_setattr"
 	benchProgL_setxattr        = "l_setxattr"
 	benchProgL_symlink         = "l_symlink"
 	benchProgL_truncate        = "l_truncate"
@@ -420,6 +421,7 @@ const (
 	benchProgM_open            = "m_open"
 	benchProgM_rename          = "m_rename"
 	benchProgM_setAcl          = "m_set_acl"
+	benchProgM_setattr         = "m_setattr"
 	benchProgM_setxattr        = "m_setxattr"
 	benchProgM_symlink         = "m_symlink"
 	benchProgM_truncate        = "m_truncate"
@@ -487,6 +489,7 @@ const (
 	benchVarReading            = "reading"
 	benchVarRenameHasFlags     = "rename_has_flags"
 	benchVarRepeat             = "repeat"
+	benchVarSetattrHasMapping  = "setattr_has_mapping"
 	benchVarSetxattrHasMapping = "setxattr_has_mapping"
 	benchVarSum                = "sum"
 	benchVarTook               = "took"
@@ -551,6 +554,7 @@ type benchProgramSpecs struct {
 	L_open           *ebpf.ProgramSpec `ebpf:"l_open"`
 	L_rename         *ebpf.ProgramSpec `ebpf:"l_rename"`
 	L_setAcl         *ebpf.ProgramSpec `ebpf:"l_set_acl"`
+	L_setattr        *ebpf.ProgramSpec `ebpf:"l_setattr"`
 	L_setxattr       *ebpf.ProgramSpec `ebpf:"l_setxattr"`
 	L_symlink        *ebpf.ProgramSpec `ebpf:"l_symlink"`
 	L_truncate       *ebpf.ProgramSpec `ebpf:"l_truncate"`
@@ -571,6 +575,7 @@ type benchProgramSpecs struct {
 	M_open           *ebpf.ProgramSpec `ebpf:"m_open"`
 	M_rename         *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_setAcl         *ebpf.ProgramSpec `ebpf:"m_set_acl"`
+	M_setattr        *ebpf.ProgramSpec `ebpf:"m_setattr"`
 	M_setxattr       *ebpf.ProgramSpec `ebpf:"m_setxattr"`
 	M_symlink        *ebpf.ProgramSpec `ebpf:"m_symlink"`
 	M_truncate       *ebpf.ProgramSpec `ebpf:"m_truncate"`
@@ -672,6 +677,7 @@ type benchVariableSpecs struct {
 	Reading            *ebpf.VariableSpec `ebpf:"reading"`
 	RenameHasFlags     *ebpf.VariableSpec `ebpf:"rename_has_flags"`
 	Repeat             *ebpf.VariableSpec `ebpf:"repeat"`
+	SetattrHasMapping  *ebpf.VariableSpec `ebpf:"setattr_has_mapping"`
 	SetxattrHasMapping *ebpf.VariableSpec `ebpf:"setxattr_has_mapping"`
 	Sum                *ebpf.VariableSpec `ebpf:"sum"`
 	Took               *ebpf.VariableSpec `ebpf:"took"`
@@ -789,6 +795,7 @@ type benchVariables struct {
 	Reading            *ebpf.Variable `ebpf:"reading"`
 	RenameHasFlags     *ebpf.Variable `ebpf:"rename_has_flags"`
 	Repeat             *ebpf.Variable `ebpf:"repeat"`
+	SetattrHasMapping  *ebpf.Variable `ebpf:"setattr_has_mapping"`
 	SetxattrHasMapping *ebpf.Variable `ebpf:"setxattr_has_mapping"`
 	Sum                *ebpf.Variable `ebpf:"sum"`
 	Took               *ebpf.Variable `ebpf:"took"`
@@ -815,6 +822,7 @@ type benchPrograms struct {
 	L_open           *ebpf.Program `ebpf:"l_open"`
 	L_rename         *ebpf.Program `ebpf:"l_rename"`
 	L_setAcl         *ebpf.Program `ebpf:"l_set_acl"`
+	L_setattr        *ebpf.Program `ebpf:"l_setattr"`
 	L_setxattr       *ebpf.Program `ebpf:"l_setxattr"`
 	L_symlink        *ebpf.Program `ebpf:"l_symlink"`
 	L_truncate       *ebpf.Program `ebpf:"l_truncate"`
@@ -835,6 +843,7 @@ type benchPrograms struct {
 	M_open           *ebpf.Program `ebpf:"m_open"`
 	M_rename         *ebpf.Program `ebpf:"m_rename"`
 	M_setAcl         *ebpf.Program `ebpf:"m_set_acl"`
+	M_setattr        *ebpf.Program `ebpf:"m_setattr"`
 	M_setxattr       *ebpf.Program `ebpf:"m_setxattr"`
 	M_symlink        *ebpf.Program `ebpf:"m_symlink"`
 	M_truncate       *ebpf.Program `ebpf:"m_truncate"`
@@ -886,6 +895,7 @@ func (p *benchPrograms) Close() error {
 		p.L_open,
 		p.L_rename,
 		p.L_setAcl,
+		p.L_setattr,
 		p.L_setxattr,
 		p.L_symlink,
 		p.L_truncate,
@@ -906,6 +916,7 @@ func (p *benchPrograms) Close() error {
 		p.M_open,
 		p.M_rename,
 		p.M_setAcl,
+		p.M_setattr,
 		p.M_setxattr,
 		p.M_symlink,
 		p.M_truncate,

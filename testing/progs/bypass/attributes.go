@@ -12,8 +12,6 @@ import (
 	"github.com/elastic/cloud-defend/testing/progs/rights"
 )
 
-const ownerStruct = "before 6.0, programs cannot be attached to a call that takes a structure"
-
 // attributes change who may do what with the file.
 var attributes = []Technique{
 	{Name: "chmod", As: "modifyFile", do: func(p *place) error { return unix.Chmod(p.file, 0o666) }},
@@ -27,8 +25,8 @@ var attributes = []Technique{
 		}
 		return nil
 	}},
-	{Name: "chown", As: "modifyFile", Why: ownerStruct, do: func(p *place) error { return unix.Chown(p.file, 1000, 1000) }},
-	{Name: "fchown a descriptor from before the policy", As: "modifyFile", Why: ownerStruct, prepare: openWritable, do: func(p *place) error { return unix.Fchown(p.fd, 1000, 1000) }},
+	{Name: "chown", As: "modifyFile", do: func(p *place) error { return unix.Chown(p.file, 1000, 1000) }},
+	{Name: "fchown a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error { return unix.Fchown(p.fd, 1000, 1000) }},
 	{Name: "set an ACL that lets a user write", As: "modifyFile", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(6), 0) }},
 	{Name: "set an ACL that lets a user execute", As: "createExecutable", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(5), 0) }},
 	{Name: "set an ACL on a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error {

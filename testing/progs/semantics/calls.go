@@ -86,7 +86,7 @@ func openWritable(p *place) (err error) {
 	return err
 }
 
-const ownerStruct = "before 6.0, programs cannot be attached to a call that takes a structure"
+const ownerStruct = "before 6.1, programs cannot be attached to `path_chown`, which takes structures"
 
 var attributes = []Row{
 	{Call: "chmod that gives x", As: []string{"createExecutable"}, Action: "modification", do: func(p *place) error { return unix.Chmod(p.file, 0o755) }},
