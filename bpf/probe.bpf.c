@@ -35,6 +35,7 @@
 #include "open.h"
 
 #include "file.bpf.c"
+#include "names.bpf.c"
 #include "attributes.bpf.c"
 #include "descriptor.bpf.c"
 #include "mount.bpf.c"
