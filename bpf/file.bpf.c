@@ -10,6 +10,21 @@
 /* Whether some selector in use asks for opens for reading. */
 volatile __u32 judge_reads;
 
+/* Where a symbolic link is to lead, as symlink(2) has copied it: PATH_MAX at most, its NUL included. */
+static __always_inline void string_target(struct scratch *s, const char *target)
+{
+	__u32 at = *(volatile __u32 *)&s->used;
+	long n;
+
+	if (at >= MAX_DATA)
+		return;
+	n = bpf_probe_read_kernel_str(&s->data[at & (MAX_DATA - 1)], MAX_PATH, target);
+	if (n <= 0)
+		return;
+	s->record.args_len = n;
+	s->used = at + n;
+}
+
 static __noinline int file_report(struct scratch *s, __u32 index, const struct request *q,
 				  __u32 flags)
 {
@@ -37,6 +52,8 @@ static __noinline int file_report(struct scratch *s, __u32 index, const struct r
 						 s->from_told, &s->record.from_flags);
 	if (exe)
 		s->record.exe_len = string_file(s, index, exe, &s->record.exe_flags);
+	if (q->target)
+		string_target(s, q->target);
 	lost = event_submit(s, s->record.alert || s->record.block);
 	/*
 	 * From memory: where both were kept on the stack over the calls above,

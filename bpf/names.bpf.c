@@ -3,7 +3,8 @@
 /* Names of files: how they come, change and go. */
 
 static __always_inline int creation_decide(__u32 hook, const struct path *dir,
-					   struct dentry *dentry, umode_t mode, __u32 flags)
+					   struct dentry *dentry, umode_t mode, const char *target,
+					   __u32 flags)
 {
 	struct request q = {
 		.type = RULES_FILE,
@@ -15,6 +16,7 @@ static __always_inline int creation_decide(__u32 hook, const struct path *dir,
 		.mode = mode,
 		.mnt = BPF_CORE_READ(dir, mnt),
 		.dentry = dentry,
+		.target = target,
 	};
 
 	if (canary_sings(hook))
@@ -37,7 +39,7 @@ static __always_inline int on_mknod(const struct path *dir, struct dentry *dentr
 		mode |= S_IFREG;
 	/* POSIX ACLs make the file system apply the umask later */
 	mode &= ~(BPF_CORE_READ(task, fs, umask) & 0777);
-	return creation_decide(HOOK_PATH_MKNOD, dir, dentry, mode,
+	return creation_decide(HOOK_PATH_MKNOD, dir, dentry, mode, 0,
 			       dentry_in_lookup(dentry) ? RECORD_TENTATIVE : 0);
 }
 
@@ -45,9 +47,10 @@ static __always_inline int on_mknod(const struct path *dir, struct dentry *dentr
  * path_symlink: the link is judged by its own path, wherever it leads: what is
  * done by way of it is judged by the path of the file that it ends at.
  */
-static __always_inline int on_symlink(const struct path *dir, struct dentry *dentry)
+static __always_inline int on_symlink(const struct path *dir, struct dentry *dentry,
+				      const char *target)
 {
-	return creation_decide(HOOK_PATH_SYMLINK, dir, dentry, S_IFLNK | 0777, 0);
+	return creation_decide(HOOK_PATH_SYMLINK, dir, dentry, S_IFLNK | 0777, target, 0);
 }
 
 /*
@@ -170,7 +173,7 @@ int BPF_PROG(m_rename, const struct path *old_dir, struct dentry *old, const str
 DECIDE(path_mknod, security_path_mknod, mknod,
        (const struct path *dir, struct dentry *dentry, umode_t mode), (dir, dentry, mode))
 DECIDE(path_symlink, security_path_symlink, symlink,
-       (const struct path *dir, struct dentry *dentry), (dir, dentry))
+       (const struct path *dir, struct dentry *dentry, const char *target), (dir, dentry, target))
 DECIDE(path_link, security_path_link, link,
        (struct dentry *old, const struct path *new_dir, struct dentry *new), (old, new_dir, new))
 DECIDE(path_unlink, security_path_unlink, unlink,

@@ -16,6 +16,7 @@ struct request {
 	bool placeless; /* which mount led to the file is not known: mnt means nothing */
 	struct vfsmount *mnt, *from_mnt;
 	struct dentry *dentry, *from_dentry;
+	const char *target; /* where a symbolic link that is made leads */
 };
 
 /* What the other end of an exchange of directories is besides. */

@@ -153,7 +153,8 @@ struct aspect {
 /*
  * One ring record: this header, then what it counts, the aspects and the strings
  * in the order path, path_from, executable, cwd, args. A path has no final NUL;
- * args is argv as in memory, each string with its NUL.
+ * args is argv as in memory, each string with its NUL; of a symbolic link that
+ * is made, where it leads.
  */
 struct record {
 	__u32 size; /* of the whole record */

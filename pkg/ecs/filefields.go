@@ -45,6 +45,7 @@ func (b *Builder) file(ev *event.Event) {
 		e.str("directory", path.Dir(ev.Path.Name))
 		e.str("extension", extension(ev.Path.Name))
 	}
+	e.str("target_path", ev.Target)
 	if mode := ev.FileMode; mode != 0 {
 		e.str("type", fileType(mode))
 		e.key("mode")

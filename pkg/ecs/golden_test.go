@@ -206,7 +206,7 @@ var cases = map[string]func() *scene{
 		s.file(101, event.ActionLink, "lsm__path_link", "/srv/b", func(ev *event.Event) { ev.PathFrom = event.Path{Name: "/srv/a"} })
 		s.file(101, event.ActionDeletion, "lsm__path_unlink", "/root/.bash_history", nil)
 		s.file(101, event.ActionCreation, "lsm__path_mknod", "/", func(ev *event.Event) { ev.FileMode = 0o060007 })
-		s.file(101, event.ActionCreation, "lsm__path_symlink", "/srv/current", func(ev *event.Event) { ev.FileMode = 0o120777 })
+		s.file(101, event.ActionCreation, "lsm__path_symlink", "/srv/current", func(ev *event.Event) { ev.FileMode, ev.Target = 0o120777, "v2" })
 		return s
 	},
 	"refused": func() *scene {

@@ -127,6 +127,10 @@ func appendObject(b []byte, s *subject) []byte {
 		if ev.FileMode&permExecute != 0 && regular(ev.FileMode) {
 			b = append(b, " executable"...)
 		}
+		if ev.Target != "" {
+			b = append(append(append(b, " symbolic link "...), ev.Path.Name...), " to "...)
+			return append(b, ev.Target...)
+		}
 	}
 	if ev.PathFrom.Name == "" {
 		return append(append(b, ' '), ev.Path.Name...)

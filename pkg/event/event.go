@@ -101,6 +101,8 @@ type Event struct {
 	// old name) or of a link (the name linked to).
 	Path     Path
 	PathFrom Path
+	// Target is where a symbolic link that is made leads, as its maker said it.
+	Target   string
 	FileMode uint32 // st_mode of the object where it exists, else the requested mode
 	// Executable is the running image of Task.
 	Executable Path

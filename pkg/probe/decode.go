@@ -132,7 +132,12 @@ func decode(r *bpfRecord, raw []byte, boot time.Time) (*event.Event, error) {
 	ev.PathFrom = path(take(r.FromLen), r.FromFlags)
 	ev.Executable = path(take(r.ExeLen), r.ExeFlags)
 	ev.WorkingDirectory = path(take(r.CwdLen), r.CwdFlags)
-	ev.Args = args(room, take(r.ArgsLen))
+	switch rest := take(r.ArgsLen); kind {
+	case event.File:
+		ev.Target = strings.TrimSuffix(rest, "\x00")
+	default:
+		ev.Args = args(room, rest)
+	}
 	switch {
 	case kind == event.CgroupNew || kind == event.CgroupGone:
 		ev.Cgroup = event.Cgroup{ID: r.ScopeCgroup, Path: ev.Path.Name}

@@ -43,13 +43,14 @@ func decodeSample(raw []byte) (*event.Event, error) {
 func TestDecode(t *testing.T) {
 	raw := sample(func(r *bpfRecord) {
 		r.PathLen, r.FromLen, r.ExeLen, r.CwdLen, r.ArgsLen = 4, 6, 2, 1, 7
+		r.Kind, r.Action = uint8(bpfKindKIND_EXEC), uint8(bpfActionACTION_EXEC)
 		r.PathFlags = uint8(bpfPathFlagPATH_TRUNCATED | bpfPathFlagPATH_VOLUME)
 	}, "/new/old/x/s/a\x00b c\x00\x00")
 	ev, err := decodeSample(raw)
 	require.NoError(t, err)
 	clear(raw)
-	require.Equal(t, event.File, ev.Kind)
-	require.Equal(t, event.ActionRename, ev.Action)
+	require.Equal(t, event.Exec, ev.Kind)
+	require.Equal(t, event.ActionExec, ev.Action)
 	require.Equal(t, event.OutcomeRefused, ev.Outcome)
 	require.Equal(t, "lsm__path_rename", ev.Hook)
 	require.Equal(t, time.Unix(1005, 0), ev.Time)
@@ -59,6 +60,12 @@ func TestDecode(t *testing.T) {
 	require.Equal(t, "/", ev.WorkingDirectory.Name)
 	require.Equal(t, []string{"a", "b c", ""}, ev.Args)
 	require.Equal(t, "sixteen bytes ok", ev.Task.Comm)
+
+	ev, err = decodeSample(sample(func(r *bpfRecord) { r.PathLen, r.ArgsLen = 4, 5 }, "/new../x\x00"))
+	require.NoError(t, err)
+	require.Equal(t, event.File, ev.Kind)
+	require.Equal(t, "../x", ev.Target)
+	require.Empty(t, ev.Args)
 }
 
 func TestDecodeExitCode(t *testing.T) {

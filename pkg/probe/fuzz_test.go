@@ -72,7 +72,7 @@ func isNews(raw []byte) bool {
 }
 
 func textSize(ev *event.Event) int {
-	n := len(ev.Path.Name) + len(ev.PathFrom.Name) + len(ev.Executable.Name) + len(ev.WorkingDirectory.Name) + len(ev.Cgroup.Path)
+	n := len(ev.Path.Name) + len(ev.PathFrom.Name) + len(ev.Executable.Name) + len(ev.WorkingDirectory.Name) + len(ev.Cgroup.Path) + len(ev.Target)
 	for _, arg := range ev.Args {
 		n += len(arg)
 	}
@@ -122,6 +122,9 @@ func encodeRecord(ev *event.Event) []byte {
 	r.PathLen, r.FromLen, r.ExeLen, r.CwdLen = put(path.Name), put(ev.PathFrom.Name), put(ev.Executable.Name), put(ev.WorkingDirectory.Name)
 	for _, arg := range ev.Args {
 		r.ArgsLen += put(arg + "\x00")
+	}
+	if ev.Target != "" {
+		r.ArgsLen = put(ev.Target + "\x00")
 	}
 	return append(unsafe.Slice((*byte)(unsafe.Pointer(&r)), headerSize), text.String()...)
 }

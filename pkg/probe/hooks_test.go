@@ -168,6 +168,28 @@ func TestKernelFileHooks(t *testing.T) {
 	require.Zero(t, s.LostAlerts+s.LostEvents)
 }
 
+// A symbolic link is told of with where it leads, whatever that is, as its maker said it.
+func TestKernelTarget(t *testing.T) {
+	kerneltest.Require(t)
+	p := openProbe(t)
+	b := newBox(t, "target")
+	_, err := p.Swap(compile(t, guardPolicy), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
+	require.NoError(t, err)
+	for _, target := range []string{"../v2", "a\nb é", strings.Repeat("../", 1365)} {
+		require.Equal(t, "EPERM", b.do("symlink", target, "/etc/link"))
+		evs := eventsUntil(t, p, b)
+		require.Len(t, evs, 1)
+		require.Equal(t, "/etc/link", evs[0].Path.Name)
+		require.Equal(t, target, evs[0].Target)
+		require.Equal(t, "/box", evs[0].Executable.Name)
+		require.Empty(t, evs[0].Args)
+	}
+	require.Equal(t, "EPERM", b.do("create", "/etc/file"))
+	evs := eventsUntil(t, p, b)
+	require.Len(t, evs, 1)
+	require.Empty(t, evs[0].Target)
+}
+
 // What is let through is one event a call, however many hooks the call passes.
 func TestKernelOneCallOneEvent(t *testing.T) {
 	kerneltest.Require(t)

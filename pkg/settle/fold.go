@@ -31,6 +31,7 @@ type Kin struct {
 	Cgroup           uint64
 	Executable       string
 	Path, PathFrom   string
+	Target           string
 	Disarmed, Spared bool
 }
 
@@ -39,7 +40,8 @@ func KinOf(ev *event.Event) Kin {
 	d := &ev.Decision
 	return Kin{
 		Revision: d.Revision, Kind: ev.Kind, Action: ev.Action, Outcome: ev.Outcome, Responses: d.Block | d.Alert, Cgroup: ev.Scope.CgroupID,
-		Executable: ev.Executable.Name, Path: ev.Path.Name, PathFrom: ev.PathFrom.Name, Disarmed: d.Disarmed, Spared: d.Spared,
+		Executable: ev.Executable.Name, Path: ev.Path.Name, PathFrom: ev.PathFrom.Name, Target: ev.Target,
+		Disarmed: d.Disarmed, Spared: d.Spared,
 	}
 }
 

@@ -69,6 +69,7 @@ func TestKin(t *testing.T) {
 		func(ev *event.Event) { ev.Executable.Name = "/bin/sh" },
 		func(ev *event.Event) { ev.Path.Name = "/x" },
 		func(ev *event.Event) { ev.PathFrom.Name = "/x" },
+		func(ev *event.Event) { ev.Target = "/x" },
 		func(ev *event.Event) { ev.Scope.CgroupID = 1 },
 		func(ev *event.Event) { ev.Decision.Revision = 1 },
 		func(ev *event.Event) { ev.Decision.Block = 1 },

@@ -40,8 +40,9 @@ type Document struct {
 		SessionLeader *Process `json:"session_leader"`
 	} `json:"process"`
 	File struct {
-		Path string `json:"path"`
-		Ext  struct {
+		Path   string `json:"path"`
+		Target string `json:"target_path"`
+		Ext    struct {
 			Original struct {
 				Path string `json:"path"`
 			} `json:"original"`

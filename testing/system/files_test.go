@@ -190,6 +190,9 @@ func (c fileCase) requireDocument(t *testing.T, d Document, in *containers.Conta
 	} else {
 		require.Equal(t, c.path(), d.File.Path)
 	}
+	if c.verb == "symlink" {
+		require.Equal(t, guarded+".from/symlink", d.File.Target)
+	}
 	requireActor(t, d, in, by, args)
 }
 

@@ -143,7 +143,11 @@ func appendObject(b []byte, r *output.Record) []byte {
 	if ev.PathFrom.Name != "" {
 		b = append(appendWord(b, ev.PathFrom.Name), " → "...)
 	}
-	return appendWord(b, ev.Path.Name)
+	b = appendWord(b, ev.Path.Name)
+	if ev.Target != "" {
+		b = appendWord(append(b, " → "...), ev.Target)
+	}
+	return b
 }
 
 // appendCommand shows the executable and its arguments, with argv[0] only

@@ -56,9 +56,10 @@ func TestLines(t *testing.T) {
 	l := shell(1)
 	exec := event.Event{Kind: event.Exec, Action: event.ActionExec, Time: when}
 	file := event.Event{Kind: event.File, Action: event.ActionCreation, Time: when, Path: event.Path{Name: "/usr/bin/x"}}
-	refused, renamed, unknown, ended, spared, disarmed := file, file, file, exec, file, file
+	refused, renamed, symlinked, unknown, ended, spared, disarmed := file, file, file, file, exec, file, file
 	refused.Outcome = event.OutcomeRefused
 	renamed.Action, renamed.PathFrom.Name = event.ActionRename, "/tmp/a b"
+	symlinked.Target = "/opt/x 2"
 	unknown.Scope.State = event.Unknown
 	ended.Kind, ended.Action, ended.ExitCode = event.Exit, event.ActionEnd, 137
 	spared.Decision.Spared = true
@@ -69,6 +70,7 @@ func TestLines(t *testing.T) {
 		`09:00:00.003  LOG      exec          /bin/sh -c "ls -a"  by sh ← init  in web (nginx:1.25)`,
 		`09:00:00.003  BLOCKED  creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  [newPrograms, accounts]`,
 		`09:00:00.003  ALERT    rename        "/tmp/a b" → /usr/bin/x  by sh ← init  in abababababab (shop/web-7d5)  [newPrograms, accounts]`,
+		`09:00:00.003  ALERT    creation      /usr/bin/x → "/opt/x 2"  by sh ← init  in web (nginx:1.25)  [newPrograms, accounts]`,
 		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in an unknown container  [newPrograms, accounts]`,
 		`09:00:00.003  LOG      end           /bin/sh -c "ls -a"  exit 137  by sh ← init  on the host`,
 		`09:00:00.003  ALERT    creation      /usr/bin/x  by sh ← init  in web (nginx:1.25)  [newPrograms, accounts]  (spared: our own)`,
@@ -78,6 +80,7 @@ func TestLines(t *testing.T) {
 		output.Record{Event: &exec, Lineage: l, Container: web},
 		output.Record{Event: &refused, Lineage: l, Container: web, Match: alert, Docs: docs},
 		output.Record{Event: &renamed, Lineage: l, Container: pod, Match: alert, Docs: docs},
+		output.Record{Event: &symlinked, Lineage: l, Container: web, Match: alert, Docs: docs},
 		output.Record{Event: &unknown, Lineage: l, Match: alert, Docs: docs},
 		output.Record{Event: &ended, Lineage: l, Docs: docs},
 		output.Record{Event: &spared, Lineage: l, Container: web, Match: alert, Docs: docs},
