@@ -131,6 +131,7 @@ func containerdRecord(namespace string, c *containersapi.Container) record {
 	if namespace == namespaceDocker {
 		// Docker tells names and images by its own socket alone.
 		r.Runtime, r.Name, r.Complete = "docker", "", r.Image.Repository != ""
+		r.more = !r.Complete
 	}
 	var spec struct {
 		Linux struct {

@@ -80,8 +80,8 @@ func (s *dockerSource) list(ctx context.Context) ([]record, error) {
 	return records, nil
 }
 
-// find does not inspect: the engine lets that wait until the container has
-// started.
+// find does not inspect unless details are asked for: the engine lets that wait
+// until the container has started.
 func (s *dockerSource) find(ctx context.Context, key lookup) (record, bool, error) {
 	if !isHexID(key.id) || key.namespace != "" {
 		return record{}, false, nil
@@ -89,6 +89,11 @@ func (s *dockerSource) find(ctx context.Context, key lookup) (record, bool, erro
 	found, err := s.query(ctx, "id", key.id)
 	if err != nil || len(found) != 1 || found[0].ID != key.id {
 		return record{}, false, err
+	}
+	if key.details {
+		if err := s.inspect(ctx, found[0]); err != nil {
+			return record{}, false, err
+		}
 	}
 	return s.record(found[0]), true, nil
 }
@@ -134,7 +139,7 @@ func (s *dockerSource) inspect(ctx context.Context, c dockerContainer) error {
 
 func (s *dockerSource) record(c dockerContainer) record {
 	image := dockerImage(c.Image, c.ImageID)
-	r := record{Container: Container{
+	r := record{more: true, Container: Container{
 		ID: c.ID, Image: image, Runtime: s.runtime, Complete: image.Repository != "",
 		Pod: podFromLabels(c.Labels), Sandbox: c.Labels["io.kubernetes.docker.type"] == "podsandbox",
 	}}
@@ -146,7 +151,7 @@ func (s *dockerSource) record(c dockerContainer) record {
 		r.Name = name
 	}
 	if d, known := s.details.get(c.ID); known {
-		r.Image, r.Privileged, r.Complete = d.image, d.privileged, true
+		r.Image, r.Privileged, r.Complete, r.more = d.image, d.privileged, true, false
 	}
 	return r
 }

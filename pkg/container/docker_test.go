@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,9 +23,11 @@ const idImage = "ff5f4e2f5bb1fa5e291e3f4d6f1cc9a6f0aa9628ba157572358a4cfcb87f7da
 // stubDocker answers as Docker's engine 20.10 does; its keys are paths and the
 // filter, if any.
 type stubDocker struct {
-	socket  string
+	socket string
+	server *http.Server
+
+	mu      sync.Mutex
 	answers map[string]string
-	server  *http.Server
 }
 
 func newStubDocker(t *testing.T, answers map[string]string) *stubDocker {
@@ -49,7 +52,9 @@ func (s *stubDocker) start(t *testing.T) {
 
 func (s *stubDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key := r.URL.Path + r.URL.Query().Get("filters")
+	s.mu.Lock()
 	answer, found := s.answers[key]
+	s.mu.Unlock()
 	switch {
 	case !found:
 		w.WriteHeader(http.StatusNotFound)
@@ -60,6 +65,12 @@ func (s *stubDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		fmt.Fprint(w, answer)
 	}
+}
+
+func (s *stubDocker) set(key, answer string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers[key] = answer
 }
 
 const (
@@ -153,21 +164,18 @@ func besideContainerd(t *testing.T, order func(docker, containerd string) []stri
 	free := n.mkdir("default/web1")
 	inv := n.inventory(never, order(docker.socket, rt.socket)...)
 	run(t, inv)
-	eventually(t, "both answer", func() bool { return len(inv.Stats().Runtimes) == 2 })
+	eventually(t, "both were listed", func() bool { _, found := inv.Lookup(free); return found && len(inv.Stats().Runtimes) == 2 })
 
 	cgroup := n.mkdir("docker/" + idA)
-	inv.mu.Lock()
-	delete(inv.records, idA) // containerd listed it
-	inv.mu.Unlock()
 	inv.Observe(cgroup, "/docker/"+idA)
-	eventually(t, "docker is asked about a new cgroup", func() bool { c, _ := inv.Lookup(cgroup); return c.Complete })
+	eventually(t, "docker is asked about a new cgroup, which containerd has listed", func() bool { c, _ := inv.Lookup(cgroup); return c.Complete })
 	c, _ := inv.Lookup(cgroup)
 	require.Equal(t, "web", c.Name)
 	c, found := inv.Lookup(free)
 	require.True(t, found)
 	require.Equal(t, "web1", c.Name)
 
-	docker.answers[dockerLists] = "[" + listed(idA, "nginx:1.25", "created") + "]"
+	docker.set(dockerLists, "["+listed(idA, "nginx:1.25", "created")+"]")
 	require.NoError(t, inv.Refresh(t.Context()))
 	c, _ = inv.Lookup(cgroup)
 	require.Equal(t, "docker.io/library/nginx", c.Image.Repository, "containerd's list does not take it away")
@@ -187,6 +195,34 @@ func besideContainerd(t *testing.T, order func(docker, containerd string) []stri
 	docker.start(t)
 	require.NoError(t, inv.Refresh(t.Context()))
 	require.Len(t, inv.Stats().Runtimes, 2, "it is back")
+}
+
+// A container's image is known before it has started, and the rest soon after.
+func TestDockerTellsTheRestAfterTheStart(t *testing.T) {
+	for name, image := range map[string]string{"by name": "nginx:1.25", "by id": idImage[:12]} {
+		t.Run(name, func(t *testing.T) {
+			docker := newStubDocker(t, map[string]string{
+				"/version": dockerVersion, dockerLists: "[]", dockerFinds(idA): "[" + listed(idA, image, "created") + "]",
+				"/containers/" + idA + "/json":        `{"Image":"sha256:` + idImage + `","Config":{"Image":"` + image + `"},"HostConfig":{"Privileged":true}}`,
+				"/images/sha256:" + idImage + "/json": "{}",
+			})
+			n := newNode(t)
+			inv := n.inventory(never, docker.socket)
+			run(t, inv)
+			eventually(t, "the engine answers", func() bool { return inv.Stats().Connected })
+			cgroup := n.mkdir("docker/" + idA)
+			inv.Observe(cgroup, "/docker/"+idA)
+			eventually(t, "its name is known", func() bool { c, _ := inv.Lookup(cgroup); return c.Name == "web" })
+			c, _ := inv.Lookup(cgroup)
+			require.Nil(t, c.Privileged)
+			docker.set(dockerFinds(idA), "["+listed(idA, image, "running")+"]")
+			eventually(t, "it is inspected", func() bool { c, _ := inv.Lookup(cgroup); return c.Privileged != nil })
+			c, _ = inv.Lookup(cgroup)
+			require.True(t, *c.Privileged)
+			require.True(t, c.Complete)
+			require.Zero(t, inv.Stats().GaveUp)
+		})
+	}
 }
 
 func TestDockerSpeaksNonsense(t *testing.T) {

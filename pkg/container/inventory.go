@@ -132,6 +132,9 @@ var attempts = []time.Duration{
 	1600 * time.Millisecond, 3200 * time.Millisecond,
 }
 
+// detailPause is the shortest of them before what no policy waits for.
+const detailPause = 200 * time.Millisecond
+
 // New returns an empty inventory. Call Run to fill it.
 func New(opts Options) *Inventory {
 	if opts.Sockets == nil {
@@ -312,8 +315,8 @@ func (inv *Inventory) add(dir cgroupDir, id string) *entry {
 	inv.push(Change{Container: c})
 	inv.fresh = append(inv.fresh, e)
 	signal(inv.wake)
-	if !described {
-		inv.schedule(task{dir: dir, key: lookup{id: id}})
+	if !described || r.more {
+		inv.schedule(task{dir: dir, key: lookup{id: id, details: r.more}})
 	}
 	return e
 }

@@ -6,6 +6,7 @@ package container
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -135,30 +136,38 @@ func (inv *Inventory) resolve(ctx context.Context) {
 // that follows the next one.
 func (inv *Inventory) ask(ctx context.Context, t task, slots chan struct{}) {
 	for _, pause := range attempts {
+		if t.key.details && pause < detailPause {
+			continue
+		}
 		sleep(ctx, pause)
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-		done := inv.attempt(ctx, t)
+		done := inv.attempt(ctx, &t)
 		<-slots
 		if done {
 			return
 		}
 	}
-	if t.key.namespace != "" {
-		return // nothing but the shape of the path spoke for a container
+	if t.key.namespace != "" || t.key.details {
+		return // nothing but the shape of the path spoke for a container, or the list will tell the rest
 	}
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
 	inv.gaveUp++
 }
 
-func (inv *Inventory) attempt(ctx context.Context, t task) bool {
+// attempt asks once. What the runtime may take longer for it leaves to the next
+// time: policies need the image alone.
+func (inv *Inventory) attempt(ctx context.Context, t *task) bool {
 	inv.mu.Lock()
 	sessions := inv.sessions
-	moot := len(sessions) == 0 || inv.settled(t)
+	moot := len(sessions) == 0 || inv.settled(*t)
+	if kept := inv.records[t.key.id]; t.key.details && kept.Complete {
+		sessions = slices.DeleteFunc(slices.Clone(sessions), func(s *session) bool { return s.runtime.Socket != kept.from })
+	}
 	inv.mu.Unlock()
 	if moot {
 		return true
@@ -175,11 +184,15 @@ func (inv *Inventory) attempt(ctx context.Context, t task) bool {
 	}
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
+	if kept := inv.records[r.ID]; kept.Complete && !r.Complete {
+		return false // another runtime's, which knows less, while the one does not answer
+	}
 	inv.learn(r)
 	if t.key.namespace != "" {
 		inv.add(t.dir, r.ID)
 	}
-	return true
+	t.key.details = r.more
+	return !r.more
 }
 
 // settled tells that a list or the cgroup's end made the question moot. Called
@@ -189,6 +202,6 @@ func (inv *Inventory) settled(t task) bool {
 	if e == nil {
 		return t.key.namespace == ""
 	}
-	_, described := inv.records[e.ID]
-	return described || !e.goneAt.IsZero()
+	r, described := inv.records[e.ID]
+	return described && !r.more || !e.goneAt.IsZero()
 }

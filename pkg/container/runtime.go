@@ -84,6 +84,9 @@ type record struct {
 	dir string
 	// from is the socket of the runtime.
 	from string
+	// more: the runtime has details that it was not asked for, or another one
+	// knows more.
+	more bool
 }
 
 // source is one protocol by which a runtime tells of its containers.
@@ -99,6 +102,8 @@ type lookup struct {
 	id string
 	// namespace is containerd's, where the path shows it.
 	namespace string
+	// details asks for those, too.
+	details bool
 }
 
 // session is a connection to one runtime. It is dropped, not repaired, when the
@@ -278,7 +283,7 @@ func find(ctx context.Context, sessions []*session, key lookup) (record, bool, e
 		if known && r.Complete {
 			return r, true, nil
 		}
-		if known {
+		if known && (!found || r.more) {
 			best, found = r, true
 		}
 	}
