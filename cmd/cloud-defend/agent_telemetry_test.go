@@ -148,7 +148,7 @@ func TestMetricsDocuments(t *testing.T) {
 	m.apply(unit.Wanted{Sequence: 1, Input: inputFrom(good, map[string]any{unit.Metrics: "2h"})})
 	require.Empty(t, m.at(t, start), "nothing to tell yet")
 	first := m.at(t, start.Add(firstMetrics))[figures]["metrics"].(map[string]any)
-	require.Equal(t, map[string]any{"total": 3.0, "documented": 2.0, "disarmed": 0.0, "folded": 0.0, "held": 0.0, "spared": 0.0}, first["blocked"])
+	require.Equal(t, map[string]any{"total": 3.0, "documented": 2.0, "disarmed": 0.0, "folded": 0.0, "held": 0.0, "premature": 0.0, "spared": 0.0}, first["blocked"])
 	require.Contains(t, first["lost"], "queue")
 	require.Empty(t, m.at(t, start.Add(time.Hour)))
 	require.NotEmpty(t, m.at(t, start.Add(firstMetrics+2*time.Hour)))

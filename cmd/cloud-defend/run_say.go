@@ -133,6 +133,9 @@ func summary(s pipeline.Status) {
 	}
 	say("events: %s", strings.Join(kinds, ", "))
 	say("blocked: %d operations; lost: %d events", s.Probe.Refused+s.Probe.Blind, s.Lost())
+	if s.Premature > 0 {
+		say("%d operations passed because their container was not known yet: --nri has the runtime wait for that, --fail-closed refuses them", s.Premature)
+	}
 	if n := s.Containers.NRI; n.Announced > 0 {
 		say("announced: %d containers, %d of which started before the kernel was told of them", n.Announced, n.Late)
 	}

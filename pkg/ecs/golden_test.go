@@ -246,6 +246,13 @@ var cases = map[string]func() *scene{
 		s.play(ev)
 		return s
 	},
+	"premature": func() *scene {
+		s := newScene(&docker)
+		s.start("/bin/sh")
+		s.match.Log, s.match.Alert = false, true
+		s.file(101, event.ActionCreation, "lsm__path_mknod", "/usr/bin/x", func(ev *event.Event) { ev.Decision.Premature = true })
+		return s
+	},
 	"order": func() *scene {
 		s := newScene(nil)
 		at := s.tick()

@@ -77,6 +77,9 @@ func appendMessage(b []byte, s *subject) []byte {
 	if ev.Decision.Lapsed {
 		b = append(b, ", which the policy refuses, but cloud-defend was gone for too long"...)
 	}
+	if ev.Decision.Premature {
+		b = append(b, ", which the policy refuses, but the container was not known yet"...)
+	}
 	return b
 }
 

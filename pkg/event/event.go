@@ -270,6 +270,9 @@ type Decision struct {
 	// Lapsed: a block response fired, and the operation was let through because
 	// the component had not been heard of for too long.
 	Lapsed bool
+	// Premature: a block response would have refused the operation, and it was
+	// let through because its container was not known yet.
+	Premature bool
 }
 
 // Fired reports whether any response fired.

@@ -28,7 +28,9 @@ func TestRefusalsFold(t *testing.T) {
 		"refused":  {true, event.Event{Outcome: event.OutcomeRefused}, 10, 11},
 		"disarmed": {true, event.Event{Decision: event.Decision{Disarmed: true}}, 10, 11},
 		"alerted":  {true, event.Event{}, 500, 500},
-		"off":      {false, event.Event{Outcome: event.OutcomeRefused}, 500, 500},
+		// Each is news: there are none of a container that is known.
+		"premature": {true, event.Event{Decision: event.Decision{Premature: true}}, 500, 500},
+		"off":       {false, event.Event{Outcome: event.OutcomeRefused}, 500, 500},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &Pipeline{
@@ -46,7 +48,9 @@ func TestRefusalsFold(t *testing.T) {
 			require.Len(t, p.batch, tc.documents)
 			s := p.tally.read()
 			require.Equal(t, map[string]uint64{"open": 500}, s.Documented)
-			require.Equal(t, []any{tc.event.Outcome == event.OutcomeRefused, tc.event.Decision.Disarmed}, []any{s.Refused == 500, s.Disarmed == 500})
+			d := tc.event.Decision
+			require.Equal(t, []any{tc.event.Outcome == event.OutcomeRefused, d.Disarmed, d.Premature},
+				[]any{s.Refused == 500, s.Disarmed == 500, s.Premature == 500})
 			if tc.documents == 11 {
 				last := p.batch[10]
 				require.Equal(t, event.Folded{Count: 490, Last: time.Unix(499, 0)}, last.Event.Folded)

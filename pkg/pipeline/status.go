@@ -30,6 +30,9 @@ type Status struct {
 	Documented map[string]uint64
 	Refused    uint64
 	Disarmed   uint64
+	// Premature are those that the kernel would have refused, had it known
+	// their container.
+	Premature uint64
 	// Folded are those of Refused and Disarmed that documents tell of which
 	// stand for several, or will.
 	Folded settle.FoldStats
@@ -86,6 +89,9 @@ func (t *tally) count(ev *event.Event) {
 	}
 	if ev.Decision.Disarmed {
 		t.status.Disarmed += n
+	}
+	if ev.Decision.Premature {
+		t.status.Premature += n
 	}
 }
 

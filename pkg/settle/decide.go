@@ -18,8 +18,7 @@ type Fire func(match, exclude uint64) (selectors, log, alert, block uint64)
 //
 // What was refused stays refused: where the policy would have let it pass, had
 // it known the container, the responses that refused it stay in the decision.
-// The other way round, Block may hold responses that would have refused what
-// was let through; the event's outcome says what happened.
+// The other way round, what it would have refused and let through is Premature.
 func Decide(ev *event.Event, container uint64, fire Fire) event.Decision {
 	was := ev.Decision
 	d := was
@@ -37,5 +36,6 @@ func Decide(ev *event.Event, container uint64, fire Fire) event.Decision {
 		d.Alert |= was.Alert
 		d.Block |= was.Block
 	}
+	d.Premature = ev.Outcome != event.OutcomeRefused && d.Block != 0 && !d.Spared && !d.Lapsed
 	return d
 }

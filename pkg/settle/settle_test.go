@@ -110,20 +110,24 @@ func TestDecide(t *testing.T) {
 		{"nothing is left", aspects(0b11), 0, event.OutcomeUnknown, event.Decision{Selectors: 3, Log: 1, Alert: 2}, event.Decision{}},
 		{"excluded for this container", aspects(0b110), all, event.OutcomeUnknown, event.Decision{Alert: 2}, event.Decision{}},
 		{"would have been refused", aspects(0b10), all, event.OutcomeUnknown, event.Decision{Alert: 2},
-			event.Decision{Selectors: 2, Alert: 2, Block: 2}},
+			event.Decision{Selectors: 2, Alert: 2, Block: 2, Premature: true}},
+		{"spared in any case", aspects(0b10), all, event.OutcomeUnknown, event.Decision{Alert: 2, Spared: true},
+			event.Decision{Selectors: 2, Alert: 2, Block: 2, Spared: true}},
+		{"passed since nobody was there", aspects(0b10), all, event.OutcomeUnknown, event.Decision{Alert: 2, Lapsed: true},
+			event.Decision{Selectors: 2, Alert: 2, Block: 2, Lapsed: true}},
 		{"refused without need", aspects(0b11), 0b1, event.OutcomeRefused, event.Decision{Selectors: 2, Alert: 2, Block: 2},
 			event.Decision{Selectors: 3, Log: 1, Alert: 2, Block: 2}},
 		{"either end of a rename", aspects(0b110, 0b10), all, event.OutcomeRefused, event.Decision{},
 			event.Decision{Selectors: 2, Alert: 2, Block: 2}},
 		{"an exclude that may be meant", []event.Aspect{{Must: 0b10, May: 0b110}}, all, event.OutcomeUnknown, event.Decision{},
-			event.Decision{Selectors: 2, Alert: 2, Block: 2}},
+			event.Decision{Selectors: 2, Alert: 2, Block: 2, Premature: true}},
 		{"both ends", aspects(0b1, 0b1000), all, event.OutcomeUnknown, event.Decision{}, event.Decision{Selectors: 9, Log: 1, Alert: 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.was.Unresolved, c.was.Revision, c.was.Spared = true, 7, true
+			c.was.Unresolved, c.was.Revision, c.was.Copied = true, 7, true
 			c.was.Aspects.Count = uint16(copy(c.was.Aspects.First[:], c.aspects))
 			ev := &event.Event{Outcome: c.outcome, Decision: c.was}
-			c.want.Revision, c.want.Spared, c.want.Aspects = 7, true, c.was.Aspects
+			c.want.Revision, c.want.Copied, c.want.Aspects = 7, true, c.was.Aspects
 			require.Equal(t, c.want, Decide(ev, c.container, responses))
 			require.Equal(t, c.was, ev.Decision, "events are not written to")
 		})

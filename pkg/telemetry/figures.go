@@ -82,6 +82,8 @@ func refusals() []Figure {
 			func(s *Sample) uint64 { return s.Pipeline.Probe.Spared }),
 		counter("blocked.disarmed", "disarmed_total", "Operations that would have been refused, had the node not been disarmed.",
 			func(s *Sample) uint64 { return s.Pipeline.Disarmed }),
+		counter("blocked.premature", "premature_total", "Operations that would have been refused, had their container been known yet.",
+			func(s *Sample) uint64 { return s.Pipeline.Premature }),
 		gauge("policy.revision", "ruleset_revision", "", "How many policies were put in force since the programs were loaded.",
 			func(s *Sample) uint64 { return uint64(s.Pipeline.Probe.Revision) }),
 		counter("policy.swap.count", "swaps_total", "Policies that were put in force, or should have been.",

@@ -48,6 +48,7 @@ func busy() Sample {
 		Documented: map[string]uint64{},
 		Refused:    1012,
 		Disarmed:   1022,
+		Premature:  1034,
 		Folded:     settle.FoldStats{Folded: 1023, Held: 1024},
 		Swaps:      pipeline.Swaps{Count: 1013, Failed: 1014, Last: 1015 * time.Millisecond, Max: 1016 * time.Millisecond},
 	}
