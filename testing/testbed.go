@@ -6,6 +6,7 @@
 package testbed
 
 import (
+	"context"
 	_ "embed"
 	"fmt"
 	"strings"
@@ -36,4 +37,17 @@ func Tools() ([]debian.Set, error) {
 		return nil, fmt.Errorf("testing/tools.txt: %w", err)
 	}
 	return sets, nil
+}
+
+// Unpack returns a folder with the packages of one of Tools; see [debian.Cache.Unpack].
+func Unpack(ctx context.Context, cache *debian.Cache, name string) (string, error) {
+	sets, err := Tools()
+	if err != nil {
+		return "", err
+	}
+	set, err := debian.Find(sets, name)
+	if err != nil {
+		return "", err
+	}
+	return cache.Unpack(ctx, set)
 }

@@ -24,14 +24,6 @@ const Command = "k8s.io/kubernetes/cmd/kube-apiserver"
 
 // Etcd returns the program of etcd.
 func Etcd(ctx context.Context, cache *debian.Cache) (string, error) {
-	tools, err := testbed.Tools()
-	if err != nil {
-		return "", err
-	}
-	set, err := debian.Find(tools, "etcd")
-	if err != nil {
-		return "", err
-	}
-	dir, err := cache.Unpack(ctx, set)
+	dir, err := testbed.Unpack(ctx, cache, "etcd")
 	return filepath.Join(dir, "usr/bin/etcd"), err
 }

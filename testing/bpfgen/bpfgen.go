@@ -46,15 +46,7 @@ func Generate(ctx context.Context, root string, cache *debian.Cache) error {
 // compilerEnv is what bpf2go and clang read. The compiler is not installed, so it needs to be told where
 // its libraries are, and libbpf's headers too.
 func compilerEnv(ctx context.Context, cache *debian.Cache) ([]string, error) {
-	tools, err := testbed.Tools()
-	if err != nil {
-		return nil, err
-	}
-	set, err := debian.Find(tools, "clang")
-	if err != nil {
-		return nil, err
-	}
-	dir, err := cache.Unpack(ctx, set)
+	dir, err := testbed.Unpack(ctx, cache, "clang")
 	if err != nil {
 		return nil, err
 	}

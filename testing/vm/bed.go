@@ -102,14 +102,6 @@ func (b *Bed) furnish(ctx context.Context, g Guest) (Guest, error) {
 }
 
 func (b *Bed) busybox(ctx context.Context, arch string) (string, error) {
-	tools, err := testbed.Tools()
-	if err != nil {
-		return "", err
-	}
-	set, err := debian.Find(tools, "busybox-"+arch)
-	if err != nil {
-		return "", err
-	}
-	dir, err := b.Cache.Unpack(ctx, set)
+	dir, err := testbed.Unpack(ctx, b.Cache, "busybox-"+arch)
 	return filepath.Join(dir, "bin/busybox"), err
 }
