@@ -46,22 +46,27 @@ const Product = "/usr/local/bin/cloud-defend"
 // Folder is where the runtime is below the folder that Furnish fills, and so below a guest's disk.
 const Folder = "containers"
 
+// Names in that folder: the images in the format of "docker save", and the shared libraries of engines.
+const (
+	archive   = "images.tar"
+	libraries = "lib"
+)
+
+// system is where Debian has shared libraries.
+const system = "/lib/x86_64-linux-gnu"
+
 // Furnish puts the runtime and the images into the folder disk, which is to become a guest's disk, and returns what
 // the guest must have besides: path in the guest to file of the host. Busybox is the guest's own.
 func Furnish(ctx context.Context, cache *debian.Cache, disk string) (map[string]string, error) {
-	tools, err := testbed.Tools()
+	runtime, err := testbed.Unpack(ctx, cache, "containers")
 	if err != nil {
 		return nil, err
 	}
-	runtime, err := unpack(ctx, cache, tools, "containers")
+	newer, err := testbed.Unpack(ctx, cache, "containerd-nri")
 	if err != nil {
 		return nil, err
 	}
-	newer, err := unpack(ctx, cache, tools, "containerd-nri")
-	if err != nil {
-		return nil, err
-	}
-	busybox, err := unpack(ctx, cache, tools, "busybox-amd64")
+	busybox, err := testbed.Unpack(ctx, cache, "busybox-amd64")
 	if err != nil {
 		return nil, err
 	}
@@ -76,24 +81,66 @@ func Furnish(ctx context.Context, cache *debian.Cache, disk string) (map[string]
 			return nil, err
 		}
 	}
-	if err := writeImages(ctx, filepath.Join(busybox, "bin/busybox"), filepath.Join(to, "images.tar")); err != nil {
+	if err := writeImages(ctx, filepath.Join(busybox, "bin/busybox"), filepath.Join(to, archive)); err != nil {
 		return nil, fmt.Errorf("make images: %w", err)
 	}
-	const libraries = "/lib/x86_64-linux-gnu"
 	return map[string]string{
-		"/lib64/ld-linux-x86-64.so.2":  filepath.Join(runtime, libraries, "ld-linux-x86-64.so.2"),
-		libraries + "/libc.so.6":       filepath.Join(runtime, libraries, "libc.so.6"),
-		libraries + "/libseccomp.so.2": filepath.Join(runtime, "usr", libraries, "libseccomp.so.2.5.4"),
+		"/lib64/ld-linux-x86-64.so.2": filepath.Join(runtime, system, "ld-linux-x86-64.so.2"),
+		system + "/libc.so.6":         filepath.Join(runtime, system, "libc.so.6"),
+		system + "/libseccomp.so.2":   filepath.Join(runtime, "usr", system, "libseccomp.so.2.5.4"),
 	}, nil
 }
 
-func unpack(ctx context.Context, cache *debian.Cache, tools []debian.Set, name string) (string, error) {
-	set, err := debian.Find(tools, name)
+// FurnishEngine adds another container engine to a disk of Furnish: the pinned set of that name, of which it takes the
+// programs and all shared libraries. Those are for the engine alone; see Command.
+func FurnishEngine(ctx context.Context, cache *debian.Cache, disk, set string, programs ...string) error {
+	from, err := testbed.Unpack(ctx, cache, set)
 	if err != nil {
-		return "", err
+		return err
 	}
-	return cache.Unpack(ctx, set)
+	more, err := testbed.Unpack(ctx, cache, "engine-libraries")
+	if err != nil {
+		return err
+	}
+	runtime, err := testbed.Unpack(ctx, cache, "containers")
+	if err != nil {
+		return err
+	}
+	to := filepath.Join(disk, Folder)
+	for _, program := range programs {
+		if err := copyFile(filepath.Join(from, program), filepath.Join(to, "bin", filepath.Base(program))); err != nil {
+			return err
+		}
+	}
+	// It has to be of one kind with the guest's libc.
+	if err := copyFile(filepath.Join(runtime, system, "libm.so.6"), filepath.Join(to, libraries, "libm.so.6")); err != nil {
+		return err
+	}
+	for _, folder := range []string{from, more} {
+		if err := copyLibraries(folder, filepath.Join(to, libraries)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+func copyLibraries(unpacked, to string) error {
+	for _, folder := range []string{system, "usr" + system} {
+		found, err := filepath.Glob(filepath.Join(unpacked, folder, "*.so.*"))
+		if err != nil {
+			return err
+		}
+		for _, library := range found {
+			if err := copyFile(library, filepath.Join(to, filepath.Base(library))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Archive is where FurnishEngine's engines find the images.
+func Archive(root string) string { return filepath.Join(root, Folder, archive) }
 
 func copyFile(from, to string) error {
 	content, err := os.ReadFile(from)
@@ -124,14 +171,14 @@ func writeImages(ctx context.Context, busybox, to string) error {
 	if err != nil {
 		return err
 	}
-	var archive bytes.Buffer
-	err = image.Write(&archive,
+	var written bytes.Buffer
+	err = image.Write(&written,
 		image.Image{Names: []string{Pause}, Command: []string{"/pause"}, Files: map[string]image.File{"/pause": pauseProgram}},
 		image.Image{Names: []string{Web, Trusted}, Command: []string{"/bin/sleep", "86400"}, Files: root})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, archive.Bytes(), 0o644)
+	return os.WriteFile(to, written.Bytes(), 0o644)
 }
 
 // rootFiles is what Web and Trusted consist of.

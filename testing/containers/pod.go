@@ -26,18 +26,11 @@ type Pod struct {
 	config  *cri.PodSandboxConfig
 }
 
-// Container is a container of a pod.
-type Container struct {
-	ID, Name, Image string
-
-	pod *Pod
-	log string
-}
-
-// Output is what a program in a container left.
-type Output struct {
-	Stdout, Stderr string
-	Code           int
+// member is a container of a pod.
+type member struct {
+	id, name string
+	pod      *Pod
+	log      string
 }
 
 // Pod starts a sandbox. Its containers have the machine's network and pids of their own.
@@ -77,7 +70,7 @@ func (p *Pod) run(ctx context.Context, name, image string, more *cri.Capability,
 	for place, folder := range volumes {
 		mounts = append(mounts, &cri.Mount{HostPath: folder, ContainerPath: place})
 	}
-	c := &Container{Name: name, Image: image, pod: p, log: filepath.Join(p.config.GetLogDirectory(), name+".log")}
+	m := member{name: name, pod: p, log: filepath.Join(p.config.GetLogDirectory(), name+".log")}
 	reply, err := p.runtime.cri.CreateContainer(ctx, &cri.CreateContainerRequest{
 		PodSandboxId: p.ID, SandboxConfig: p.config,
 		Config: &cri.ContainerConfig{
@@ -95,46 +88,32 @@ func (p *Pod) run(ctx context.Context, name, image string, more *cri.Capability,
 	if err != nil {
 		return nil, fmt.Errorf("create container %s: %w", name, err)
 	}
-	c.ID = reply.GetContainerId()
-	if _, err := p.runtime.cri.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: c.ID}); err != nil {
+	m.id = reply.GetContainerId()
+	if _, err := p.runtime.cri.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: m.id}); err != nil {
 		return nil, fmt.Errorf("start container %s: %w", name, err)
 	}
-	return c, nil
+	return &Container{ID: m.id, Name: name, Image: image, Handle: m}, nil
 }
 
-// Exec runs a program in the container to its end. Its exit status is no error.
-func (c *Container) Exec(ctx context.Context, command ...string) (Output, error) {
-	reply, err := c.pod.runtime.cri.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: c.ID, Cmd: command, Timeout: 60})
+func (m member) Exec(ctx context.Context, command ...string) (Output, error) {
+	reply, err := m.pod.runtime.cri.ExecSync(ctx, &cri.ExecSyncRequest{ContainerId: m.id, Cmd: command, Timeout: 60})
 	if err != nil {
-		return Output{}, fmt.Errorf("exec %q in %s: %w", command, c.Name, err)
+		return Output{}, fmt.Errorf("exec %q in %s: %w", command, m.name, err)
 	}
 	return Output{Stdout: string(reply.GetStdout()), Stderr: string(reply.GetStderr()), Code: int(reply.GetExitCode())}, nil
 }
 
-// Act runs the actor in the container and returns its reports.
-func (c *Container) Act(ctx context.Context, deeds ...string) ([]report.Report, error) {
-	out, err := c.Exec(ctx, append([]string{Actor}, deeds...)...)
-	if err != nil {
-		return nil, err
-	}
-	if out.Code != 0 {
-		return nil, fmt.Errorf("actor in %s ended with %d: %s", c.Name, out.Code, out.Stderr)
-	}
-	return report.Read(strings.NewReader(out.Stdout))
-}
-
-// Wait waits for the container's own command to end and returns what it left.
-func (c *Container) Wait(ctx context.Context) (Output, error) {
+func (m member) Wait(ctx context.Context) (Output, error) {
 	var out Output
 	err := poll(ctx, func() (bool, error) {
-		reply, err := c.pod.runtime.cri.ContainerStatus(ctx, &cri.ContainerStatusRequest{ContainerId: c.ID})
+		reply, err := m.pod.runtime.cri.ContainerStatus(ctx, &cri.ContainerStatusRequest{ContainerId: m.id})
 		out.Code = int(reply.GetStatus().GetExitCode())
 		return reply.GetStatus().GetState() == cri.ContainerState_CONTAINER_EXITED, err
 	})
 	if err != nil {
-		return out, fmt.Errorf("wait for container %s: %w", c.Name, err)
+		return out, fmt.Errorf("wait for container %s: %w", m.name, err)
 	}
-	text, err := os.ReadFile(c.log)
+	text, err := os.ReadFile(m.log)
 	if err != nil {
 		return out, err
 	}
@@ -162,10 +141,9 @@ func splitLog(text string) (stdout, stderr string, err error) {
 	return out.String(), errors.String(), nil
 }
 
-// Remove ends the container, if it runs, and removes it.
-func (c *Container) Remove(ctx context.Context) error {
-	if _, err := c.pod.runtime.cri.RemoveContainer(ctx, &cri.RemoveContainerRequest{ContainerId: c.ID}); err != nil {
-		return fmt.Errorf("remove container %s: %w", c.Name, err)
+func (m member) Remove(ctx context.Context) error {
+	if _, err := m.pod.runtime.cri.RemoveContainer(ctx, &cri.RemoveContainerRequest{ContainerId: m.id}); err != nil {
+		return fmt.Errorf("remove container %s: %w", m.name, err)
 	}
 	return nil
 }

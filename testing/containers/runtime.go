@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -29,8 +28,7 @@ const Socket = "/run/containerd/containerd.sock"
 type Runtime struct {
 	root   string
 	kind   kind
-	daemon *exec.Cmd
-	ended  chan struct{}
+	daemon *Daemon
 	conn   *grpc.ClientConn
 	cri    cri.RuntimeServiceClient
 	images cri.ImageServiceClient
@@ -67,7 +65,7 @@ func StartNRI(ctx context.Context, root string, log io.Writer) (*Runtime, error)
 }
 
 func start(ctx context.Context, root string, k kind, log io.Writer) (*Runtime, error) {
-	r := &Runtime{root: filepath.Join(root, Folder), kind: k, ended: make(chan struct{})}
+	r := &Runtime{root: filepath.Join(root, Folder), kind: k}
 	if err := r.configure(); err != nil {
 		return nil, fmt.Errorf("configure containerd: %w", err)
 	}
@@ -123,23 +121,15 @@ func (r *Runtime) configure() error {
 	return os.WriteFile(filepath.Join(r.root, "config.toml"), []byte(text), 0o644)
 }
 
-// launch starts containerd with what it starts itself, the shims and runc, to be found beside it.
-func (r *Runtime) launch(log io.Writer) error {
-	bin := filepath.Join(r.root, "bin")
+func (r *Runtime) launch(log io.Writer) (err error) {
 	// It ends by Stop: when a context does, there are containers to remove first.
-	r.daemon = exec.CommandContext(context.Background(), filepath.Join(bin, r.kind.program),
-		"--config", filepath.Join(r.root, "config.toml"), "--log-level", "error")
-	r.daemon.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
-	r.daemon.Stdout, r.daemon.Stderr = log, log
-	r.daemon.WaitDelay = time.Second // shims outlive it and hold its output
-	if err := r.daemon.Start(); err != nil {
-		return err
-	}
-	go func() { // ends with containerd
-		_ = r.daemon.Wait()
-		close(r.ended)
-	}()
-	return nil
+	r.daemon, err = Launch(log, r.command(context.Background(), r.kind.program,
+		"--config", filepath.Join(r.root, "config.toml"), "--log-level", "error"))
+	return err
+}
+
+func (r *Runtime) command(ctx context.Context, program string, args ...string) *exec.Cmd {
+	return Command(ctx, filepath.Dir(r.root), program, args...)
 }
 
 // connect waits until the CRI answers.
@@ -148,7 +138,7 @@ func (r *Runtime) connect(ctx context.Context) error {
 	defer cancel(nil)
 	go func() { // ends with connect, at the latest
 		select {
-		case <-r.ended:
+		case <-r.daemon.Ended():
 			cancel(errors.New("containerd has ended"))
 		case <-ctx.Done():
 		}
@@ -177,8 +167,7 @@ func (r *Runtime) answers(ctx context.Context) error {
 }
 
 func (r *Runtime) importImages(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(r.root, "bin/ctr"), "--address", Socket, "--namespace", "k8s.io",
-		"images", "import", filepath.Join(r.root, "images.tar"))
+	cmd := r.command(ctx, "ctr", "--address", Socket, "--namespace", "k8s.io", "images", "import", filepath.Join(r.root, archive))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
@@ -212,17 +201,10 @@ func poll(ctx context.Context, ask func() (bool, error)) error {
 }
 
 // Stop ends containerd itself, while containers live on, and waits for it. Restart starts it again.
-func (r *Runtime) Stop() error {
-	if err := r.daemon.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	<-r.ended
-	return nil
-}
+func (r *Runtime) Stop() error { return r.daemon.Stop() }
 
 // Restart starts containerd again after Stop.
 func (r *Runtime) Restart(ctx context.Context, log io.Writer) error {
-	r.ended = make(chan struct{})
 	if err := r.launch(log); err != nil {
 		return err
 	}
