@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,8 +30,9 @@ type Package struct {
 	Dir, Binary string
 	// Tests are the names of its kernel tests that match the run's pattern.
 	Tests []string
-	// Containers: its tests run containers.
+	// Containers: its tests run containers. Engines are the packages that they import to do so by other engines, too.
 	Containers bool
+	Engines    []string
 
 	key string // stands for all that decides its result in one machine; empty where results are not kept
 }
@@ -93,8 +95,18 @@ func findPackages(ctx context.Context, root string, patterns []string) ([]Packag
 		}
 		if declares {
 			name := strings.TrimPrefix(p.ImportPath, p.Module.Path+"/")
-			uses := slices.Contains(append(p.TestImports, p.XTestImports...), p.Module.Path+"/"+containersPackage)
-			found = append(found, Package{Name: name, Dir: p.Dir, Containers: uses || name == containersPackage})
+			uses := func(pkg string) bool {
+				return slices.Contains(append(p.TestImports, p.XTestImports...), p.Module.Path+"/"+pkg)
+			}
+			var used []string
+			for _, engine := range slices.Sorted(maps.Keys(engines)) {
+				if uses(engine) {
+					used = append(used, engine)
+				}
+			}
+			found = append(found, Package{
+				Name: name, Dir: p.Dir, Containers: uses(containersPackage) || name == containersPackage, Engines: used,
+			})
 		}
 	}
 }

@@ -22,10 +22,11 @@ func TestBuild(t *testing.T) {
 		"a/a.go":      "package a\n",
 		"a/a_test.go": "package a\n\nimport \"testing\"\n\nfunc TestKernelOne(*testing.T) {}\n\nfunc TestUnit(*testing.T) {}\n",
 		"a/b_test.go": "package a_test\n\nimport \"testing\"\n\nfunc TestKernelTwo(*testing.T) {}\n",
-		"c/c_test.go": "package c\n\nimport (\n\t_ \"m.test/x/testing/containers\"\n\t\"testing\"\n)\n\n" +
+		"c/c_test.go": "package c\n\nimport (\n\t_ \"m.test/x/testing/containers\"\n\t_ \"m.test/x/testing/containers/docker\"\n\t\"testing\"\n)\n\n" +
 			"func TestKernelOne(*testing.T) {}\n",
-		"testing/containers/c.go": "package containers\n",
-		"unit/unit_test.go":       "package unit\n\nimport \"testing\"\n\nfunc TestUnit(*testing.T) {}\n",
+		"testing/containers/c.go":        "package containers\n",
+		"testing/containers/docker/d.go": "package docker\n",
+		"unit/unit_test.go":              "package unit\n\nimport \"testing\"\n\nfunc TestUnit(*testing.T) {}\n",
 	} {
 		path := filepath.Join(root, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
@@ -39,6 +40,7 @@ func TestBuild(t *testing.T) {
 		Name: "a", Dir: filepath.Join(root, "a"), Binary: filepath.Join(to, "a.test"), Tests: []string{"TestKernelOne", "TestKernelTwo"},
 	}, {
 		Name: "c", Dir: filepath.Join(root, "c"), Binary: filepath.Join(to, "c.test"), Tests: []string{"TestKernelOne"}, Containers: true,
+		Engines: []string{"testing/containers/docker"},
 	}}, got)
 	require.Contains(t, out.String(), "built 2 packages with 3 kernel tests")
 

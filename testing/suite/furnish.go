@@ -8,16 +8,24 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/elastic/cloud-defend/testing/containers"
+	"github.com/elastic/cloud-defend/testing/containers/docker"
+	"github.com/elastic/cloud-defend/testing/debian"
 	"github.com/elastic/cloud-defend/testing/vm"
 )
 
 // containersPackage is the one that tests import to run real containers.
 const containersPackage = "testing/containers"
+
+// engines add what tests run containers by, beside the usual runtime, to its disk; by the package that they import for it.
+var engines = map[string]func(ctx context.Context, cache *debian.Cache, disk string) error{
+	"testing/containers/docker": docker.Furnish,
+}
 
 // furnish gives the guest a container runtime on a disk and the component's program, if any package is to run
 // containers. The disk is made in the folder to.
@@ -30,6 +38,14 @@ func furnish(ctx context.Context, bed *vm.Bed, g vm.Guest, packages []Package, t
 	files, err := containers.Furnish(ctx, bed.Cache, disk)
 	if err != nil {
 		return g, fmt.Errorf("furnish the machines with containers: %w", err)
+	}
+	for engine, furnish := range engines {
+		if !slices.ContainsFunc(packages, func(p Package) bool { return slices.Contains(p.Engines, engine) }) {
+			continue
+		}
+		if err := furnish(ctx, bed.Cache, disk); err != nil {
+			return g, fmt.Errorf("furnish the machines with %s: %w", path.Base(engine), err)
+		}
 	}
 	if slices.ContainsFunc(packages, func(p Package) bool { return p.Containers && p.Name != containersPackage }) {
 		built := filepath.Join(to, "cloud-defend")

@@ -79,7 +79,7 @@ func burst() int {
 // first starts a container whose first instruction creates a file, and returns the kernel's answer to that.
 func (s *stage) first(t *testing.T, name, image string) (*containers.Container, syscall.Errno) {
 	t.Helper()
-	c, err := s.pod.Run(t.Context(), name, image, containers.First, "/tmp/first")
+	c, err := s.engine.Run(t.Context(), name, image, containers.First, "/tmp/first")
 	require.NoError(t, err)
 	out, err := c.Wait(t.Context())
 	require.NoError(t, err)

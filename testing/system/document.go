@@ -49,12 +49,16 @@ type Document struct {
 		} `json:"Ext"`
 	} `json:"file"`
 	Container struct {
-		ID    string `json:"id"`
-		Name  string `json:"name"`
-		Image struct {
+		ID      string `json:"id"`
+		Name    string `json:"name"`
+		Runtime string `json:"runtime"`
+		Image   struct {
 			Name string   `json:"name"`
 			Tag  []string `json:"tag"`
 		} `json:"image"`
+		SecurityContext struct {
+			Privileged *bool `json:"privileged"` // nil: not told
+		} `json:"security_context"`
 	} `json:"container"`
 	Orchestrator struct {
 		Cluster struct {

@@ -28,10 +28,16 @@ import (
 type stage struct {
 	runtime      *containers.Runtime
 	pod          *containers.Pod
+	engine       engine // runs the containers: the pod, usually
 	web, trusted *containers.Container
 	program      *Program
 	dir, policy  string // dir outlives the test that starts the program
 	marks        int
+}
+
+// engine runs containers: a pod does, or Docker.
+type engine interface {
+	Run(ctx context.Context, name, image string, command ...string) (*containers.Container, error)
 }
 
 // shared is set by the first test that needs it.
@@ -115,14 +121,20 @@ func setUp(ctx context.Context, start startRuntime) (*stage, error) {
 	if s.pod, err = s.runtime.Pod(ctx, "shop"); err != nil {
 		return nil, errors.Join(err, s.runtime.Close())
 	}
-	s.web, err = s.pod.Run(ctx, "web", containers.Web)
-	if err == nil {
-		s.trusted, err = s.pod.Run(ctx, "trusted", containers.Trusted)
-	}
-	if err != nil {
+	if err := s.populate(ctx, s.pod); err != nil {
 		return nil, errors.Join(err, s.runtime.Close())
 	}
 	return s, nil
+}
+
+// populate starts the containers that there are on every stage.
+func (s *stage) populate(ctx context.Context, e engine) (err error) {
+	s.engine = e
+	if s.web, err = e.Run(ctx, "web", containers.Web); err != nil {
+		return err
+	}
+	s.trusted, err = e.Run(ctx, "trusted", containers.Trusted)
+	return err
 }
 
 // markers is a selector and a response that every policy of these tests has: what happens in markDir, a folder of the
