@@ -15,6 +15,7 @@ import (
 
 	"github.com/elastic/cloud-defend/testing/containers"
 	"github.com/elastic/cloud-defend/testing/containers/docker"
+	"github.com/elastic/cloud-defend/testing/containers/podman"
 	"github.com/elastic/cloud-defend/testing/debian"
 	"github.com/elastic/cloud-defend/testing/vm"
 )
@@ -25,6 +26,7 @@ const containersPackage = "testing/containers"
 // engines add what tests run containers by, beside the usual runtime, to its disk; by the package that they import for it.
 var engines = map[string]func(ctx context.Context, cache *debian.Cache, disk string) error{
 	"testing/containers/docker": docker.Furnish,
+	"testing/containers/podman": podman.Furnish,
 }
 
 // furnish gives the guest a container runtime on a disk and the component's program, if any package is to run

@@ -35,7 +35,7 @@ type stage struct {
 	marks        int
 }
 
-// engine runs containers: a pod does, or Docker.
+// engine runs containers: a pod does, and so do Docker and podman.
 type engine interface {
 	Run(ctx context.Context, name, image string, command ...string) (*containers.Container, error)
 }
