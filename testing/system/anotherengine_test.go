@@ -40,7 +40,8 @@ func engineDeeds(n int) (deeds, selectors []string) {
 		[]string{"program", "program", "run"}
 }
 
-// engineStage is a stage of another engine than the usual one, which runs. It ends with the test.
+// engineStage is a stage of another engine than the usual one, which runs. It ends with the test. Tests go by the names of
+// files: here the one that is shared has not started, or has ended already.
 func engineStage(t *testing.T, e engine) *stage {
 	t.Helper()
 	s := &stage{dir: filepath.Join(job.DataDir, t.Name())}
