@@ -133,7 +133,7 @@ func (e *explanation) fileLimits() []string {
 		"attributes of a file that grant nothing, and those of files on volumes",
 		"writing to memory that was mapped from a file, writable and shared, before the policy came into force",
 		"writing to a file that was created before the policy came into force, by who has not closed it since",
-		"making and removing directories and symbolic links",
+		"making and removing directories",
 		"entering a tree made elsewhere, in which the path leads to another file (pivot_root)",
 		"files without a name (O_TMPFILE, memfd), terminals, /dev/null and devices like it")
 }
