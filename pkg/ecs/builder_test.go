@@ -151,6 +151,18 @@ func TestNothingKnown(t *testing.T) {
 	require.Equal(t, "process 0 (host) ended with exit code 0", doc["message"])
 }
 
+// runc starts a container from a mount of its own program, whose path is "/".
+func TestWhoStartsAContainerHasAName(t *testing.T) {
+	s := newScene(&webPod)
+	s.fork(100, 101)
+	s.play(event.Event{Kind: event.Exec, Time: s.tick(), Action: event.ActionExec, Outcome: event.OutcomeSuccess, Task: s.tasks[101],
+		Path: event.Path{Name: "/"}, Executable: event.Path{Name: "/"}, Args: []string{"/usr/bin/runc", "init"}})
+	s.exec(101, "/usr/sbin/nginx")
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(s.docs[len(s.docs)-1].JSON, &doc))
+	require.Equal(t, "runc (container web) executed /usr/sbin/nginx", doc["message"])
+}
+
 func TestDocumentAllocations(t *testing.T) {
 	s, ev := refusedOpen(t)
 	l := s.table.Apply(ev)

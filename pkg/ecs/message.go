@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/elastic/cloud-defend/pkg/event"
+	"github.com/elastic/cloud-defend/pkg/process"
 )
 
 // verb says one operation in the three ways in which it can have gone.
@@ -89,12 +90,21 @@ func actorName(s *subject) string {
 	p := s.lineage.Process
 	name := p.Name
 	if s.ev.Kind == event.Exec && p.Previous != nil {
-		name = path.Base(p.Previous.Executable.Name)
+		name = imageName(p.Previous)
 	}
 	if name == "" {
 		return "process " + strconv.FormatUint(uint64(p.PID), 10)
 	}
 	return name
+}
+
+// imageName is the name that people know an image by. A program that is the root
+// of a mount, as runc makes of itself to start a container, has no name of its own.
+func imageName(i *process.Image) string {
+	if i.Executable.Name == "/" && len(i.Args) > 0 && i.Args[0] != "" {
+		return path.Base(i.Args[0])
+	}
+	return path.Base(i.Executable.Name)
 }
 
 const shortID = 12 // digits by which tools name a container
