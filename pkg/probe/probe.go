@@ -88,7 +88,7 @@ type Probe struct {
 func Open(opts Options) (*Probe, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, &Unsupported{Feature: "locked memory without limit", Err: err,
-			Remedy: "run as root, or grant CAP_SYS_RESOURCE"}
+			Remedy: "run as root, or grant CAP_BPF, and before Linux 5.11 CAP_SYS_RESOURCE; a seccomp profile that refuses bpf(2) looks the same"}
 	}
 	spec, err := object()
 	if err != nil {
