@@ -53,7 +53,11 @@ leaves no gap; cloud-defend cleanup ends that, and --survival=false prevents it.
 Events go to --output: on a terminal one readable line each, otherwise ECS
 documents as NDJSON. Progress and state go to standard error. The policy is
 read again when the file changes and on SIGHUP; a policy with faults leaves the
-one before it in force.`,
+one before it in force.
+
+Exit status: 0 it refused until it was told to end, 1 it failed, or another
+process enforces on this host, 2 the policy or a flag has faults, 3 it could
+only observe, 4 this host allows neither.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd.Context(), f)
