@@ -48,7 +48,9 @@ static __always_inline int on_mount(const struct path *path, unsigned long flags
 {
 	if (canary_sings(HOOK_SB_MOUNT))
 		return answer(true);
-	if (flags & (MS_REMOUNT | MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE))
+	/* in the order in which path_mount() asks: a bind mount is one whatever else the flags say */
+	if (flags & MS_REMOUNT ||
+	    (!(flags & MS_BIND) && (flags & (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE))))
 		return 0; /* nothing comes to be there */
 	return mount_decide(HOOK_SB_MOUNT, path);
 }

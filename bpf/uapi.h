@@ -61,6 +61,7 @@ enum {
 #define FMODE_CREATED 0x100000
 #define RENAME_EXCHANGE 2
 #define MS_REMOUNT 0x20
+#define MS_BIND 0x1000
 #define MS_UNBINDABLE 0x20000
 #define MS_PRIVATE 0x40000
 #define MS_SLAVE 0x80000
