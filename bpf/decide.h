@@ -75,7 +75,7 @@ static __always_inline bool is_path_plain(const struct scratch *s)
  * Returns the address of the mount by which something fires, else 0.
  */
 static __always_inline __u64 homes_judge(struct scratch *s, __u32 index, const struct request *q,
-					 __u32 operation, __u32 also)
+					 __u32 operation, __u32 also, bool below)
 {
 	__u64 fired = record_fired(s);
 
@@ -84,7 +84,7 @@ static __always_inline __u64 homes_judge(struct scratch *s, __u32 index, const s
 		if (!home_find(index))
 			break;
 		home_climb(s, index);
-		path_judge(index, q->type, operation, also, q->below);
+		path_judge(index, q->type, operation, also, below);
 		if (record_fired(s) != fired)
 			return s->home;
 	}
@@ -98,19 +98,19 @@ static __always_inline __u64 homes_judge(struct scratch *s, __u32 index, const s
  * address of the mount of the volume by which it has the path.
  */
 static __always_inline __u64 path_evaluate(struct scratch *s, __u32 index, const struct request *q,
-					   __u32 operation, __u32 also)
+					   __u32 operation, __u32 also, bool below)
 {
 	__u64 fired;
 
 	if (q->placeless)
-		return homes_judge(s, index, q, operation, also);
+		return homes_judge(s, index, q, operation, also, below);
 	path_climb(index);
 	if (*(volatile __u32 *)&s->path_flags & PATH_DETACHED)
 		s->path_flags |=
 			q->type == RULES_PROCESS && is_runtime_image((void *)s->first_mount) ?
 				PATH_FOREIGN :
 				PATH_UNRESOLVED;
-	path_judge(index, q->type, operation, also, q->below);
+	path_judge(index, q->type, operation, also, below);
 	if (is_path_plain(s)) {
 		if (is_root_home(s))
 			return 0;
@@ -119,12 +119,12 @@ static __always_inline __u64 path_evaluate(struct scratch *s, __u32 index, const
 		path_climb(index);
 		if (*(volatile __u32 *)&s->path_flags != PATH_INSIDE)
 			return 0;
-		path_judge(index, q->type, operation, also, q->below);
+		path_judge(index, q->type, operation, also, below);
 		return record_fired(s) == fired ? 0 : PATH_INSIDE;
 	} else if (is_volume_home(s)) {
 		return 0;
 	}
-	return homes_judge(s, index, q, operation, also);
+	return homes_judge(s, index, q, operation, also, below);
 }
 
 static __always_inline void request_evaluate(struct scratch *s, __u32 index,
@@ -132,11 +132,12 @@ static __always_inline void request_evaluate(struct scratch *s, __u32 index,
 {
 	if (q->operation != NO_OPERATION) {
 		walk_start(s, q->mnt, q->dentry);
-		s->told = path_evaluate(s, index, q, q->operation, q->also);
+		s->told = path_evaluate(s, index, q, q->operation, q->also, q->below);
 	}
 	if (q->from_operation != NO_OPERATION) {
 		walk_start(s, q->from_mnt, q->from_dentry);
-		s->from_told = path_evaluate(s, index, q, q->from_operation, request_from_also(q));
+		s->from_told = path_evaluate(s, index, q, q->from_operation, request_from_also(q),
+					     request_from_below(q));
 	}
 }
 

@@ -17,6 +17,7 @@ static __always_inline int creation_decide(__u32 hook, const struct path *dir,
 		.mnt = BPF_CORE_READ(dir, mnt),
 		.dentry = dentry,
 		.target = target,
+		.below = is_link(mode),
 	};
 
 	if (canary_sings(hook))
@@ -44,8 +45,9 @@ static __always_inline int on_mknod(const struct path *dir, struct dentry *dentr
 }
 
 /*
- * path_symlink: the link is judged by its own path, wherever it leads: what is
- * done by way of it is judged by the path of the file that it ends at.
+ * path_symlink: the link is judged by its own path, and those below that it may
+ * come to stand for, wherever it leads: what is done by way of it is judged by
+ * the path of the file that it ends at.
  */
 static __always_inline int on_symlink(const struct path *dir, struct dentry *dentry,
 				      const char *target)
@@ -96,6 +98,8 @@ static __always_inline int on_rename(const struct path *old_dir, struct dentry *
 		q.from_operation = op_modify(mode);
 	if ((mode & S_IFMT) == S_IFDIR || (inode_mode(replaced) & S_IFMT) == S_IFDIR)
 		rename_below(&q);
+	else if (!replaced)
+		q.below = is_link(mode);
 	return file_decide(&q, 0);
 }
 
@@ -121,6 +125,7 @@ static __always_inline int on_link(struct dentry *old, const struct path *new_di
 		.dentry = new,
 		.from_mnt = BPF_CORE_READ(new_dir, mnt), /* link(2) stays on one mount */
 		.from_dentry = old,
+		.below = is_link(mode),
 	};
 
 	if (canary_sings(HOOK_PATH_LINK))

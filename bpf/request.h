@@ -19,6 +19,12 @@ struct request {
 	const char *target; /* where a symbolic link that is made leads */
 };
 
+/* Whether the files below the other end are meant, too. A symbolic link has none; only where it comes, it may stand for some. */
+static __always_inline bool request_from_below(const struct request *q)
+{
+	return q->below && q->also != NO_OPERATION;
+}
+
 /* What the other end of an exchange of directories is besides. */
 static __always_inline __u32 request_from_also(const struct request *q)
 {
