@@ -110,6 +110,8 @@ __noinline __u64 container_above(void)
 			break;
 		}
 	}
+	if (kn && !found.container)
+		found.container = container_far_above();
 	bpf_map_update_elem(&nested, &own, &found, BPF_ANY);
 	return found.container;
 }
@@ -135,7 +137,6 @@ __noinline int cgroup_started(void)
 static __noinline void scope_by_root(struct task_struct *task, __u64 own, struct scope *scope)
 {
 	struct root_key root;
-	__u64 *by_root;
 
 	task_root(task, &root);
 	if (is_host_root(&root)) {
@@ -143,8 +144,7 @@ static __noinline void scope_by_root(struct task_struct *task, __u64 own, struct
 		scope->cgroup = 0;
 		return;
 	}
-	by_root = bpf_map_lookup_elem(&roots, &root);
-	scope->cgroup = by_root ? *by_root : own;
+	scope->cgroup = root_owner(task, &root, own);
 }
 
 /* Takes the bits of the policy's revision; false if these are of another. */

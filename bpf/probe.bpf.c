@@ -21,6 +21,7 @@
 #include "automaton.h"
 #include "rules.h"
 #include "root.h"
+#include "ancestor.h"
 #include "cgroup.h"
 #include "canary.h"
 #include "inode.h"

@@ -102,6 +102,30 @@ static __always_inline bool is_runtime_image(struct mount *m)
 	return is_host_root(&root) || BPF_CORE_READ(m, mnt.mnt_sb, s_dev) != root.device;
 }
 
+/* The container whose "/" shows all of the file system, NULL if none does. */
+static __always_inline __u64 *super_owner(struct super_block *sb)
+{
+	struct root_key root = {.whole = 1};
+
+	root.device = LOAD(sb, s_dev);
+	root.inode = LOAD(LOAD(LOAD(sb, s_root), d_inode), i_ino);
+	return bpf_map_lookup_elem(&roots, &root);
+}
+
+/*
+ * The container of which the task's root is known, else own: it may be a folder of
+ * what a container's root shows, which the task made its "/".
+ */
+static __always_inline __u64 root_owner(struct task_struct *task, const struct root_key *root,
+					__u64 own)
+{
+	__u64 *owner = bpf_map_lookup_elem(&roots, root);
+
+	if (!owner)
+		owner = super_owner(LOAD(task_root_mount(task), mnt.mnt_sb));
+	return owner ? *owner : own;
+}
+
 /*
  * Whether the path that was climbed last led by another mount to a file of the
  * file system that the container's "/" shows: by a bind mount, or after "/" was
@@ -111,18 +135,13 @@ static __always_inline bool is_runtime_image(struct mount *m)
 __noinline int path_inside(__u32 index)
 {
 	struct scratch *s = scratch_at(index);
-	struct super_block *sb;
-	struct root_key root = {.whole = 1};
 	struct mount *first;
 	__u64 *owner;
 
 	if (!s)
 		return 0;
 	first = (void *)s->first_mount;
-	sb = LOAD(first, mnt.mnt_sb);
-	root.device = LOAD(sb, s_dev);
-	root.inode = LOAD(LOAD(LOAD(sb, s_root), d_inode), i_ino);
-	owner = bpf_map_lookup_elem(&roots, &root);
+	owner = super_owner(LOAD(first, mnt.mnt_sb));
 	if (!owner || *owner != s->record.scope_cgroup)
 		return 0;
 	walk_inside(s);
