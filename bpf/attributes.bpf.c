@@ -37,13 +37,19 @@ static __always_inline int on_chown(const struct path *path)
 #define ACL_PERMISSIONS 2
 #define ACL_ENTRIES 32 /* that are looked at */
 
-/* Whether a list lets anyone execute; one that is too long for us may. */
-static __noinline bool acl_executes(const void *entries, __u32 n)
+/* What an attribute does to rights. */
+enum rights {
+	RIGHTS_CHANGE = 1,
+	RIGHTS_EXECUTE = 2, /* lets anyone execute */
+	RIGHTS_UNREAD = 4, /* a list that is too long for us: may do either */
+};
+
+static __noinline __u32 acl_rights(const void *entries, __u64 n)
 {
 	__u16 permissions;
 
 	if (n > ACL_ENTRIES)
-		return true;
+		return RIGHTS_CHANGE | RIGHTS_EXECUTE | RIGHTS_UNREAD;
 	for (__u32 i = 0; i < ACL_ENTRIES; i++) {
 		permissions = 0;
 		if (i >= n)
@@ -51,17 +57,24 @@ static __noinline bool acl_executes(const void *entries, __u32 n)
 		bpf_probe_read_kernel(&permissions, sizeof(permissions),
 				      entries + i * ACL_ENTRY + ACL_PERMISSIONS);
 		if (permissions & 1)
-			return true;
+			return RIGHTS_CHANGE | RIGHTS_EXECUTE;
 	}
-	return false;
+	return RIGHTS_CHANGE;
+}
+
+/* Whether the mount shows all of that file system. */
+static __always_inline bool shows_all(struct mount *m, struct super_block *sb)
+{
+	return BPF_CORE_READ(m, mnt.mnt_sb) == sb &&
+	       BPF_CORE_READ(m, mnt.mnt_root) == BPF_CORE_READ(sb, s_root);
 }
 
 /*
  * Judges new rights to a file of which only the dentry is known. The mount is
- * taken for that of the container's root where that has the file's file system;
- * on a volume the file has the paths that it had from the container's start.
+ * taken for that of the task's root where that is sure to show the file;
+ * elsewhere the file has the paths that it had from the container's start.
  */
-static __always_inline int rights_decide(__u32 hook, struct dentry *dentry, bool executes)
+static __always_inline int rights_decide(__u32 hook, struct dentry *dentry, __u32 rights)
 {
 	struct mount *root = task_root_mount((void *)bpf_get_current_task());
 	umode_t mode = inode_mode(dentry_inode(dentry));
@@ -74,18 +87,23 @@ static __always_inline int rights_decide(__u32 hook, struct dentry *dentry, bool
 		.mode = mode,
 		.mnt = &root->mnt,
 		.dentry = dentry,
-		.placeless = BPF_CORE_READ(root, mnt.mnt_sb) != BPF_CORE_READ(dentry, d_sb),
+		.placeless = !shows_all(root, BPF_CORE_READ(dentry, d_sb)),
 	};
 
 	if ((mode & S_IFMT) == S_IFDIR)
 		return 0;
-	q.operation = executes && !is_executable(mode) ? OP_CREATE_EXECUTABLE : op_modify(mode);
+	q.operation = (rights & RIGHTS_EXECUTE) && !is_executable(mode) ? OP_CREATE_EXECUTABLE :
+									  op_modify(mode);
+	if (rights & RIGHTS_UNREAD)
+		q.also = op_modify(mode);
 	return file_decide(&q, 0);
 }
 
 /* Names of attributes that grant rights. */
 #define XATTR_ACL "system.posix_acl_access"
 #define XATTR_CAPABILITY "security.capability"
+#define XATTR_SYSTEM \
+	"system." /* whose others are the lists of NFS, SMB and NTFS, or none of a file */
 #define ACL_HEADER 4
 
 static __always_inline bool is_named(const char *name, const char *want, __u32 size)
@@ -113,34 +131,62 @@ static __noinline bool names_capability(const char *xattr)
 	return is_named(name, XATTR_CAPABILITY, sizeof(XATTR_CAPABILITY));
 }
 
+static __noinline bool names_system(const char *xattr)
+{
+	char name[sizeof(XATTR_SYSTEM)] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), xattr);
+	return is_named(name, XATTR_SYSTEM, sizeof(XATTR_SYSTEM) - 1);
+}
+
+/* What setting the attribute does, or, without any value, removing it; 0 for nothing. */
+static __noinline __u32 xattr_rights(const char *xattr, const void *value, __u64 size)
+{
+	if (size && names_acl(xattr))
+		return acl_rights(value + ACL_HEADER, (size - ACL_HEADER) / ACL_ENTRY);
+	return names_capability(xattr) || names_system(xattr) ? RIGHTS_CHANGE : 0;
+}
+
 /* inode_setxattr: since 6.2 (e10796d7c0f6) access control lists come to inode_set_acl. */
 static __always_inline int on_setxattr(struct dentry *dentry, const char *xattr, const void *value,
 				       __u64 size)
 {
-	bool executes = false;
+	__u32 rights;
 
 	if (canary_sings(HOOK_INODE_SETXATTR))
 		return answer(true);
-	if (names_acl(xattr))
-		executes = acl_executes(value + ACL_HEADER, (size - ACL_HEADER) / ACL_ENTRY);
-	else if (!names_capability(xattr))
-		return 0;
-	return rights_decide(HOOK_INODE_SETXATTR, dentry, executes);
+	rights = xattr_rights(xattr, value, size);
+	return rights ? rights_decide(HOOK_INODE_SETXATTR, dentry, rights) : 0;
 }
 
 static __always_inline int on_set_acl(struct dentry *dentry, const char *xattr,
 				      struct posix_acl *acl)
 {
 	const void *entries;
-	bool executes;
 
 	if (canary_sings(HOOK_INODE_SET_ACL))
 		return answer(true);
 	if (!names_acl(xattr))
 		return 0; /* a folder's default */
 	entries = (void *)acl + bpf_core_field_offset(struct posix_acl, a_entries);
-	executes = acl_executes(entries, BPF_CORE_READ(acl, a_count));
-	return rights_decide(HOOK_INODE_SET_ACL, dentry, executes);
+	return rights_decide(HOOK_INODE_SET_ACL, dentry,
+			     acl_rights(entries, BPF_CORE_READ(acl, a_count)));
+}
+
+/*
+ * inode_removexattr, and since 6.2 inode_remove_acl: without its list, the
+ * file's group has what the list's mask allowed to others.
+ */
+static __always_inline int removal_decide(__u32 hook, struct dentry *dentry, const char *xattr)
+{
+	if (canary_sings(hook))
+		return answer(true);
+	return xattr_rights(xattr, 0, 0) ? rights_decide(hook, dentry, RIGHTS_CHANGE) : 0;
+}
+
+static __always_inline int on_remove_acl(struct dentry *dentry, const char *xattr)
+{
+	return removal_decide(HOOK_INODE_REMOVE_ACL, dentry, xattr);
 }
 
 #define ATTR_UID (1 << 1)
@@ -153,7 +199,7 @@ static __always_inline int on_setattr(struct dentry *dentry, const struct iattr 
 		return answer(true);
 	if (!(BPF_CORE_READ(attr, ia_valid) & (ATTR_UID | ATTR_GID)))
 		return 0;
-	return rights_decide(HOOK_INODE_SETATTR, dentry, false);
+	return rights_decide(HOOK_INODE_SETATTR, dentry, RIGHTS_CHANGE);
 }
 
 /*
@@ -197,6 +243,26 @@ int m_setxattr(__u64 *ctx)
 	return setxattr_arguments(ctx);
 }
 
+static __always_inline int removexattr_arguments(__u64 *ctx)
+{
+	if (setxattr_has_mapping)
+		return removal_decide(HOOK_INODE_REMOVEXATTR, (void *)ARGUMENT(1),
+				      (void *)ARGUMENT(2));
+	return removal_decide(HOOK_INODE_REMOVEXATTR, (void *)ARGUMENT(0), (void *)ARGUMENT(1));
+}
+
+SEC("lsm/inode_removexattr")
+int l_removexattr(__u64 *ctx)
+{
+	return removexattr_arguments(ctx);
+}
+
+SEC("fmod_ret/security_inode_removexattr")
+int m_removexattr(__u64 *ctx)
+{
+	return removexattr_arguments(ctx);
+}
+
 static __always_inline int setattr_arguments(__u64 *ctx)
 {
 	if (setattr_has_mapping)
@@ -220,3 +286,5 @@ DECIDE(path_chown, security_path_chown, chown, (const struct path *path), (path)
 DECIDE(inode_set_acl, security_inode_set_acl, set_acl,
        (void *mapping, struct dentry *dentry, const char *name, struct posix_acl *acl),
        (dentry, name, acl))
+DECIDE(inode_remove_acl, security_inode_remove_acl, remove_acl,
+       (void *mapping, struct dentry *dentry, const char *name), (dentry, name))

@@ -52,6 +52,8 @@ var hooks = []hook{
 	{id: bpfHookHOOK_INODE_SETATTR, prog: "setattr", function: "inode_setattr", insteadOf: "chown"},
 	{id: bpfHookHOOK_INODE_SETXATTR, prog: "setxattr", function: "inode_setxattr"},
 	{id: bpfHookHOOK_INODE_SET_ACL, prog: "set_acl", function: "inode_set_acl", optional: true},
+	{id: bpfHookHOOK_INODE_REMOVEXATTR, prog: "removexattr", function: "inode_removexattr"},
+	{id: bpfHookHOOK_INODE_REMOVE_ACL, prog: "remove_acl", function: "inode_remove_acl", optional: true},
 	{id: bpfHookHOOK_FILE_PERMISSION, prog: "write", function: "file_permission"},
 	{id: bpfHookHOOK_MMAP_FILE, prog: "mmap", function: "mmap_file"},
 	{id: bpfHookHOOK_FILE_MPROTECT, prog: "mprotect", function: "file_mprotect"},

@@ -96,31 +96,33 @@ type bpfEnded struct {
 type bpfHook uint32
 
 const (
-	bpfHookHOOK_PATH_CHMOD      bpfHook = 0
-	bpfHookHOOK_PATH_MKNOD      bpfHook = 1
-	bpfHookHOOK_FILE_OPEN       bpfHook = 2
-	bpfHookHOOK_PATH_TRUNCATE   bpfHook = 3
-	bpfHookHOOK_PATH_RENAME     bpfHook = 4
-	bpfHookHOOK_PATH_LINK       bpfHook = 5
-	bpfHookHOOK_PATH_UNLINK     bpfHook = 6
-	bpfHookHOOK_FILE_TRUNCATE   bpfHook = 7
-	bpfHookHOOK_BPRM_CHECK      bpfHook = 8
-	bpfHookHOOK_TASK_ALLOC      bpfHook = 9
-	bpfHookHOOK_SCHED_FORK      bpfHook = 10
-	bpfHookHOOK_SCHED_EXEC      bpfHook = 11
-	bpfHookHOOK_EXIT            bpfHook = 12
-	bpfHookHOOK_CGROUP          bpfHook = 13
-	bpfHookHOOK_PATH_CHOWN      bpfHook = 14
-	bpfHookHOOK_INODE_SETXATTR  bpfHook = 15
-	bpfHookHOOK_INODE_SET_ACL   bpfHook = 16
-	bpfHookHOOK_FILE_PERMISSION bpfHook = 17
-	bpfHookHOOK_MMAP_FILE       bpfHook = 18
-	bpfHookHOOK_FILE_MPROTECT   bpfHook = 19
-	bpfHookHOOK_SB_MOUNT        bpfHook = 20
-	bpfHookHOOK_MOVE_MOUNT      bpfHook = 21
-	bpfHookHOOK_PATH_SYMLINK    bpfHook = 22
-	bpfHookHOOK_INODE_SETATTR   bpfHook = 23
-	bpfHookHOOKS                bpfHook = 24
+	bpfHookHOOK_PATH_CHMOD        bpfHook = 0
+	bpfHookHOOK_PATH_MKNOD        bpfHook = 1
+	bpfHookHOOK_FILE_OPEN         bpfHook = 2
+	bpfHookHOOK_PATH_TRUNCATE     bpfHook = 3
+	bpfHookHOOK_PATH_RENAME       bpfHook = 4
+	bpfHookHOOK_PATH_LINK         bpfHook = 5
+	bpfHookHOOK_PATH_UNLINK       bpfHook = 6
+	bpfHookHOOK_FILE_TRUNCATE     bpfHook = 7
+	bpfHookHOOK_BPRM_CHECK        bpfHook = 8
+	bpfHookHOOK_TASK_ALLOC        bpfHook = 9
+	bpfHookHOOK_SCHED_FORK        bpfHook = 10
+	bpfHookHOOK_SCHED_EXEC        bpfHook = 11
+	bpfHookHOOK_EXIT              bpfHook = 12
+	bpfHookHOOK_CGROUP            bpfHook = 13
+	bpfHookHOOK_PATH_CHOWN        bpfHook = 14
+	bpfHookHOOK_INODE_SETXATTR    bpfHook = 15
+	bpfHookHOOK_INODE_SET_ACL     bpfHook = 16
+	bpfHookHOOK_FILE_PERMISSION   bpfHook = 17
+	bpfHookHOOK_MMAP_FILE         bpfHook = 18
+	bpfHookHOOK_FILE_MPROTECT     bpfHook = 19
+	bpfHookHOOK_SB_MOUNT          bpfHook = 20
+	bpfHookHOOK_MOVE_MOUNT        bpfHook = 21
+	bpfHookHOOK_PATH_SYMLINK      bpfHook = 22
+	bpfHookHOOK_INODE_SETATTR     bpfHook = 23
+	bpfHookHOOK_INODE_REMOVEXATTR bpfHook = 24
+	bpfHookHOOK_INODE_REMOVE_ACL  bpfHook = 25
+	bpfHookHOOKS                  bpfHook = 26
 )
 
 type bpfKind uint32
@@ -482,6 +484,8 @@ const (
 	bpfProgL_moveMount       = "l_move_mount"
 	bpfProgL_mprotect        = "l_mprotect"
 	bpfProgL_open            = "l_open"
+	bpfProgL_removeAcl       = "l_remove_acl"
+	bpfProgL_removexattr     = "l_removexattr"
 	bpfProgL_rename          = "l_rename"
 	bpfProgL_setAcl          = "l_set_acl"
 	bpfProgL_setattr         = "l_setattr"
@@ -502,6 +506,8 @@ const (
 	bpfProgM_moveMount       = "m_move_mount"
 	bpfProgM_mprotect        = "m_mprotect"
 	bpfProgM_open            = "m_open"
+	bpfProgM_removeAcl       = "m_remove_acl"
+	bpfProgM_removexattr     = "m_removexattr"
 	bpfProgM_rename          = "m_rename"
 	bpfProgM_setAcl          = "m_set_acl"
 	bpfProgM_setattr         = "m_setattr"
@@ -601,6 +607,8 @@ type bpfProgramSpecs struct {
 	L_moveMount   *ebpf.ProgramSpec `ebpf:"l_move_mount"`
 	L_mprotect    *ebpf.ProgramSpec `ebpf:"l_mprotect"`
 	L_open        *ebpf.ProgramSpec `ebpf:"l_open"`
+	L_removeAcl   *ebpf.ProgramSpec `ebpf:"l_remove_acl"`
+	L_removexattr *ebpf.ProgramSpec `ebpf:"l_removexattr"`
 	L_rename      *ebpf.ProgramSpec `ebpf:"l_rename"`
 	L_setAcl      *ebpf.ProgramSpec `ebpf:"l_set_acl"`
 	L_setattr     *ebpf.ProgramSpec `ebpf:"l_setattr"`
@@ -621,6 +629,8 @@ type bpfProgramSpecs struct {
 	M_moveMount   *ebpf.ProgramSpec `ebpf:"m_move_mount"`
 	M_mprotect    *ebpf.ProgramSpec `ebpf:"m_mprotect"`
 	M_open        *ebpf.ProgramSpec `ebpf:"m_open"`
+	M_removeAcl   *ebpf.ProgramSpec `ebpf:"m_remove_acl"`
+	M_removexattr *ebpf.ProgramSpec `ebpf:"m_removexattr"`
 	M_rename      *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_setAcl      *ebpf.ProgramSpec `ebpf:"m_set_acl"`
 	M_setattr     *ebpf.ProgramSpec `ebpf:"m_setattr"`
@@ -807,6 +817,8 @@ type bpfPrograms struct {
 	L_moveMount   *ebpf.Program `ebpf:"l_move_mount"`
 	L_mprotect    *ebpf.Program `ebpf:"l_mprotect"`
 	L_open        *ebpf.Program `ebpf:"l_open"`
+	L_removeAcl   *ebpf.Program `ebpf:"l_remove_acl"`
+	L_removexattr *ebpf.Program `ebpf:"l_removexattr"`
 	L_rename      *ebpf.Program `ebpf:"l_rename"`
 	L_setAcl      *ebpf.Program `ebpf:"l_set_acl"`
 	L_setattr     *ebpf.Program `ebpf:"l_setattr"`
@@ -827,6 +839,8 @@ type bpfPrograms struct {
 	M_moveMount   *ebpf.Program `ebpf:"m_move_mount"`
 	M_mprotect    *ebpf.Program `ebpf:"m_mprotect"`
 	M_open        *ebpf.Program `ebpf:"m_open"`
+	M_removeAcl   *ebpf.Program `ebpf:"m_remove_acl"`
+	M_removexattr *ebpf.Program `ebpf:"m_removexattr"`
 	M_rename      *ebpf.Program `ebpf:"m_rename"`
 	M_setAcl      *ebpf.Program `ebpf:"m_set_acl"`
 	M_setattr     *ebpf.Program `ebpf:"m_setattr"`
@@ -860,6 +874,8 @@ func (p *bpfPrograms) Close() error {
 		p.L_moveMount,
 		p.L_mprotect,
 		p.L_open,
+		p.L_removeAcl,
+		p.L_removexattr,
 		p.L_rename,
 		p.L_setAcl,
 		p.L_setattr,
@@ -880,6 +896,8 @@ func (p *bpfPrograms) Close() error {
 		p.M_moveMount,
 		p.M_mprotect,
 		p.M_open,
+		p.M_removeAcl,
+		p.M_removexattr,
 		p.M_rename,
 		p.M_setAcl,
 		p.M_setattr,

@@ -149,6 +149,10 @@ func (p *Probe) canary(id bpfHook) (try func() error, cleanup func(), err error)
 		try = func() error { return unix.Setxattr(file, "user.selftest", nil, 0) }
 	case bpfHookHOOK_INODE_SET_ACL:
 		try = func() error { return unix.Setxattr(file, "system.posix_acl_access", modeAsACL, 0) }
+	case bpfHookHOOK_INODE_REMOVEXATTR:
+		try = func() error { return unix.Removexattr(file, "user.selftest") }
+	case bpfHookHOOK_INODE_REMOVE_ACL:
+		try = func() error { return unix.Removexattr(file, "system.posix_acl_access") }
 	case bpfHookHOOK_FILE_PERMISSION:
 		try = func() error { _, err := f.Write([]byte{0}); return err }
 	case bpfHookHOOK_MMAP_FILE, bpfHookHOOK_FILE_MPROTECT:

@@ -100,6 +100,8 @@ Kernel hooks
   changed  inode_setattr: also modifyExecutable
   changed  inode_setxattr: also modifyExecutable
   changed  inode_set_acl: also modifyExecutable
+  changed  inode_removexattr: also modifyExecutable
+  changed  inode_remove_acl: also modifyExecutable
   added    file_permission for modifyFile
   changed  mmap_file: also modifyFile
   changed  file_mprotect: also modifyFile

@@ -56,6 +56,8 @@ var hooks = [...]Hook{
 	{Function: "inode_setattr", Sees: "the same, where programs cannot be attached to path_chown", File: modifications},
 	{Function: "inode_setxattr", Sees: "an attribute grants rights", File: rights},
 	{Function: "inode_set_acl", Sees: "an access control list grants rights, from Linux 6.2 on", File: rights},
+	{Function: "inode_removexattr", Sees: "an attribute that grants rights is removed", File: modifications},
+	{Function: "inode_remove_acl", Sees: "an access control list is removed, from Linux 6.2 on", File: modifications},
 	{Function: "file_permission", Sees: "a descriptor from before the policy is written to", File: modifications, blocks: true},
 	{
 		Function: "mmap_file", Sees: "such a descriptor is mapped to be written, or a program that a rule names is mapped to be run",

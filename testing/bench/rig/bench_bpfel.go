@@ -398,6 +398,8 @@ const (
 	benchProgL_moveMount       = "l_move_mount"
 	benchProgL_mprotect        = "l_mprotect"
 	benchProgL_open            = "l_open"
+	benchProgL_removeAcl       = "l_remove_acl"
+	benchProgL_removexattr     = "l_removexattr"
 	benchProgL_rename          = "l_rename"
 	benchProgL_setAcl          = "l_set_acl"
 	benchProgL_setattr         = "l_setattr"
@@ -419,6 +421,8 @@ const (
 	benchProgM_moveMount       = "m_move_mount"
 	benchProgM_mprotect        = "m_mprotect"
 	benchProgM_open            = "m_open"
+	benchProgM_removeAcl       = "m_remove_acl"
+	benchProgM_removexattr     = "m_removexattr"
 	benchProgM_rename          = "m_rename"
 	benchProgM_setAcl          = "m_set_acl"
 	benchProgM_setattr         = "m_setattr"
@@ -552,6 +556,8 @@ type benchProgramSpecs struct {
 	L_moveMount      *ebpf.ProgramSpec `ebpf:"l_move_mount"`
 	L_mprotect       *ebpf.ProgramSpec `ebpf:"l_mprotect"`
 	L_open           *ebpf.ProgramSpec `ebpf:"l_open"`
+	L_removeAcl      *ebpf.ProgramSpec `ebpf:"l_remove_acl"`
+	L_removexattr    *ebpf.ProgramSpec `ebpf:"l_removexattr"`
 	L_rename         *ebpf.ProgramSpec `ebpf:"l_rename"`
 	L_setAcl         *ebpf.ProgramSpec `ebpf:"l_set_acl"`
 	L_setattr        *ebpf.ProgramSpec `ebpf:"l_setattr"`
@@ -573,6 +579,8 @@ type benchProgramSpecs struct {
 	M_moveMount      *ebpf.ProgramSpec `ebpf:"m_move_mount"`
 	M_mprotect       *ebpf.ProgramSpec `ebpf:"m_mprotect"`
 	M_open           *ebpf.ProgramSpec `ebpf:"m_open"`
+	M_removeAcl      *ebpf.ProgramSpec `ebpf:"m_remove_acl"`
+	M_removexattr    *ebpf.ProgramSpec `ebpf:"m_removexattr"`
 	M_rename         *ebpf.ProgramSpec `ebpf:"m_rename"`
 	M_setAcl         *ebpf.ProgramSpec `ebpf:"m_set_acl"`
 	M_setattr        *ebpf.ProgramSpec `ebpf:"m_setattr"`
@@ -820,6 +828,8 @@ type benchPrograms struct {
 	L_moveMount      *ebpf.Program `ebpf:"l_move_mount"`
 	L_mprotect       *ebpf.Program `ebpf:"l_mprotect"`
 	L_open           *ebpf.Program `ebpf:"l_open"`
+	L_removeAcl      *ebpf.Program `ebpf:"l_remove_acl"`
+	L_removexattr    *ebpf.Program `ebpf:"l_removexattr"`
 	L_rename         *ebpf.Program `ebpf:"l_rename"`
 	L_setAcl         *ebpf.Program `ebpf:"l_set_acl"`
 	L_setattr        *ebpf.Program `ebpf:"l_setattr"`
@@ -841,6 +851,8 @@ type benchPrograms struct {
 	M_moveMount      *ebpf.Program `ebpf:"m_move_mount"`
 	M_mprotect       *ebpf.Program `ebpf:"m_mprotect"`
 	M_open           *ebpf.Program `ebpf:"m_open"`
+	M_removeAcl      *ebpf.Program `ebpf:"m_remove_acl"`
+	M_removexattr    *ebpf.Program `ebpf:"m_removexattr"`
 	M_rename         *ebpf.Program `ebpf:"m_rename"`
 	M_setAcl         *ebpf.Program `ebpf:"m_set_acl"`
 	M_setattr        *ebpf.Program `ebpf:"m_setattr"`
@@ -893,6 +905,8 @@ func (p *benchPrograms) Close() error {
 		p.L_moveMount,
 		p.L_mprotect,
 		p.L_open,
+		p.L_removeAcl,
+		p.L_removexattr,
 		p.L_rename,
 		p.L_setAcl,
 		p.L_setattr,
@@ -914,6 +928,8 @@ func (p *benchPrograms) Close() error {
 		p.M_moveMount,
 		p.M_mprotect,
 		p.M_open,
+		p.M_removeAcl,
+		p.M_removexattr,
 		p.M_rename,
 		p.M_setAcl,
 		p.M_setattr,
