@@ -32,7 +32,24 @@ var attributes = []Technique{
 	{Name: "set an ACL on a descriptor from before the policy", As: "modifyFile", prepare: openWritable, do: func(p *place) error {
 		return unix.Fsetxattr(p.fd, rights.ACLName, rights.ACL(6), 0)
 	}},
+	{Name: "take an ACL away, whose mask the group has then", As: "modifyFile", prepare: func(p *place) error {
+		return unix.Setxattr(p.file, rights.ACLName, rights.ACL(6), 0)
+	}, do: func(p *place) error { return unix.Removexattr(p.file, rights.ACLName) }},
+	{Name: "set an ACL by a descriptor, from a root that does not show the file", As: "modifyFile", do: apart(func(p *place) error {
+		fd, err := unix.Open(p.file, unix.O_RDONLY, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := p.pivot(p.free); err != nil {
+			return err
+		}
+		return unix.Fsetxattr(fd, rights.ACLName, rights.ACL(6), 0)
+	})},
 	{Name: "set file capabilities", As: "modifyFile", do: func(p *place) error {
 		return unix.Setxattr(p.file, rights.CapabilityName, rights.Capability(), 0)
 	}},
+	{Name: "take file capabilities away", As: "modifyFile", prepare: func(p *place) error {
+		return unix.Setxattr(p.file, rights.CapabilityName, rights.Capability(), 0)
+	}, do: func(p *place) error { return unix.Removexattr(p.file, rights.CapabilityName) }},
 }

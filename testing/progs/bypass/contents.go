@@ -5,7 +5,9 @@
 package bypass
 
 import (
+	"errors"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -91,6 +93,18 @@ var descriptors = []Technique{
 		do:      func(p *place) error { copy(p.mapping, evil); return nil },
 	},
 	{
+		Name: "fill a hole of a file in memory by userfaultfd, from before the policy", As: "modifyFile",
+		Why: "on a tmpfs, as a mapping that is writable already",
+		prepare: func(p *place) error {
+			if err := errors.Join(os.WriteFile(p.guard+"/sparse", nil, 0o644), os.Truncate(p.guard+"/sparse", 8)); err != nil {
+				return err
+			}
+			p.file = p.guard + "/sparse"
+			return openWritable(p)
+		},
+		do: func(p *place) error { return fillHole(p.fd) },
+	},
+	{
 		Name: "write to a descriptor that made its file before the policy", As: "modifyFile",
 		Why: "it may belong to whoever makes the file while the policy is there",
 		prepare: func(p *place) (err error) {
@@ -172,4 +186,39 @@ func spliceEvil(p *place) error {
 	}
 	_, err := unix.Splice(pipe[0], nil, p.fd, nil, 5, 0)
 	return err
+}
+
+// fillHole has the kernel put a page where the file has none.
+func fillHole(file int) error {
+	size := os.Getpagesize()
+	memory, err := unix.Mmap(file, 0, size, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Munmap(memory) }()
+	page, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Munmap(page) }()
+	copy(page, evil)
+	fd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	defer unix.Close(int(fd))
+	at, from, length := uint64(uintptr(unsafe.Pointer(&memory[0]))), uint64(uintptr(unsafe.Pointer(&page[0]))), uint64(size)
+	for _, call := range []struct {
+		request  uintptr
+		argument [5]uint64
+	}{
+		{0xc018aa3f, [5]uint64{0xaa}},                   // UFFDIO_API
+		{0xc020aa00, [5]uint64{at, length, 1}},          // UFFDIO_REGISTER, pages that are missing
+		{0xc028aa03, [5]uint64{at, from, length, 0, 0}}, // UFFDIO_COPY
+	} {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, fd, call.request, uintptr(unsafe.Pointer(&call.argument))); errno != 0 {
+			return errno
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ package bypass
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,6 +73,9 @@ var mounts = []Technique{
 	{Name: "bind another file over", As: "modifyFile", do: apart(func(p *place) error {
 		return p.expose(unix.Mount(p.free+"/file", p.file, "", unix.MS_BIND, ""))
 	})},
+	{Name: "bind another file over, with a flag that asks for another propagation", As: "modifyFile", do: apart(func(p *place) error {
+		return p.expose(unix.Mount(p.free+"/file", p.file, "", unix.MS_BIND|unix.MS_PRIVATE, ""))
+	})},
 	{Name: "mount a tmpfs over the folder", As: "modifyFile", do: apart(func(p *place) error {
 		return p.expose(unix.Mount("tmpfs", p.guard, "tmpfs", 0, ""))
 	})},
@@ -136,6 +140,18 @@ var mounts = []Technique{
 			return overwrite(p.free + "/beside/file")
 		}),
 	},
+	{
+		Name: "mount an overlay that works in the folder, whose subfolder work it empties", As: "deleteFile", Why: workdir,
+		prepare: func(p *place) error { return fill(filepath.Join(p.guard, "work", "file"), kept) },
+		do: apart(func(p *place) error {
+			for _, dir := range []string{"/low", "/up", "/merged"} {
+				if err := os.Mkdir(p.free+dir, 0o755); err != nil {
+					return err
+				}
+			}
+			return unix.Mount("overlay", p.free+"/merged", "overlay", 0, fmt.Sprintf("lowerdir=%s/low,upperdir=%[1]s/up,workdir=%s", p.free, p.guard))
+		}),
+	},
 	{Name: "mount an overlay over the folder, then write", As: "modifyFile", do: apart(func(p *place) error {
 		for _, dir := range []string{"/up", "/work"} {
 			if err := os.Mkdir(p.free+dir, 0o755); err != nil {
@@ -151,8 +167,9 @@ var mounts = []Technique{
 }
 
 const (
-	lost  = "needs CAP_SYS_ADMIN, in the container itself: the guarded path is that of nothing then; what is done to the files is refused"
-	alias = "needs CAP_SYS_ADMIN: what a container mounts by itself is none of its volumes; its files have the path by which they are opened"
+	lost    = "needs CAP_SYS_ADMIN, in the container itself: the guarded path is that of nothing then; what is done to the files is refused"
+	workdir = "needs CAP_SYS_ADMIN: the kernel removes what is in a folder called work or index, and asks nobody"
+	alias   = "needs CAP_SYS_ADMIN: what a container mounts by itself is none of its volumes; its files have the path by which they are opened"
 )
 
 const nesting = "needs CAP_SYS_ADMIN: whatever runs containers in a container does the same"
@@ -173,6 +190,17 @@ func beside(p *place, dir string) error {
 		return err
 	}
 	return unix.Mount(dir, p.free+"/beside", "", unix.MS_BIND, "")
+}
+
+// pivot makes a folder the root, by a bind mount.
+func (p *place) pivot(dir string) error {
+	if err := beside(p, dir); err != nil {
+		return err
+	}
+	if err := unix.Chdir(p.free + "/beside"); err != nil {
+		return err
+	}
+	return unix.PivotRoot(".", ".")
 }
 
 // expose claims an effect if the guarded path does not show what is guarded.

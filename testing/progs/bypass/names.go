@@ -116,12 +116,22 @@ var parents = []Technique{
 		}
 		return unix.Renameat2(unix.AT_FDCWD, p.free+"/other", unix.AT_FDCWD, p.guard, unix.RENAME_EXCHANGE)
 	}},
-	{Name: "rename a prepared folder in", As: "createFile", prepare: func(p *place) error {
-		if err := keep(p); err != nil {
+	{Name: "make a symbolic link where the folder of the file would be", As: "createFile", prepare: keepNone, do: func(p *place) error {
+		return unix.Symlink(p.free+"/other", p.guard+"/inner")
+	}},
+	{Name: "rename a symbolic link to where the folder of the file would be", As: "createFile", prepare: keepNone, do: func(p *place) error {
+		if err := unix.Symlink(p.free+"/other", p.free+"/link"); err != nil {
 			return err
 		}
-		return os.RemoveAll(p.guard + "/inner")
-	}, do: func(p *place) error {
+		return unix.Rename(p.free+"/link", p.guard+"/inner")
+	}},
+	{Name: "link a symbolic link to where the folder of the file would be", As: "createFile", prepare: keepNone, do: func(p *place) error {
+		if err := unix.Symlink(p.free+"/other", p.free+"/link"); err != nil {
+			return err
+		}
+		return unix.Link(p.free+"/link", p.guard+"/inner")
+	}},
+	{Name: "rename a prepared folder in", As: "createFile", prepare: keepNone, do: func(p *place) error {
 		if err := fill(p.free+"/other/file", evil); err != nil {
 			return err
 		}
@@ -133,6 +143,14 @@ var parents = []Technique{
 func keep(p *place) error {
 	p.guard = strings.Replace(p.guard, "/guard/", "/kept/", 1)
 	return fill(p.guard+"/inner/file", kept)
+}
+
+// keepNone leaves out the folder of the file, which could be made.
+func keepNone(p *place) error {
+	if err := keep(p); err != nil {
+		return err
+	}
+	return os.RemoveAll(p.guard + "/inner")
 }
 
 func restore(p *place, err error) error {

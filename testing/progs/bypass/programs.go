@@ -80,6 +80,31 @@ var programs = []Technique{
 		}
 		return p.run(p.free + "/beside/program")
 	})},
+	{
+		Name: "execve of a program that names it as its loader", As: "exec", Why: "the loader is part of the program, and a rule about it is about no program that it loads",
+		prepare: func(p *place) error {
+			image := program.Image()
+			image[program.Entry-52] |= 2 // to be written: kernels before 6.6 clear what is behind a loader's segment
+			return os.WriteFile(p.guard+"/static", image, 0o755)
+		},
+		do: func(p *place) error {
+			if err := os.WriteFile(p.free+"/loaded", program.Loaded(p.guard+"/static"), 0o755); err != nil {
+				return err
+			}
+			return p.run(p.free + "/loaded")
+		},
+	},
+	{Name: "mount an overlay that shows the folder, then execve there", As: "exec", Why: "needs CAP_SYS_ADMIN: as a copy of it, which `createExecutable` does not see", do: apart(func(p *place) error {
+		for _, dir := range []string{"/low", "/merged"} {
+			if err := os.Mkdir(p.free+dir, 0o755); err != nil {
+				return err
+			}
+		}
+		if err := unix.Mount("overlay", p.free+"/merged", "overlay", 0, fmt.Sprintf("lowerdir=%s:%s/low", p.guard, p.free)); err != nil {
+			return err
+		}
+		return p.run(p.free + "/merged/program")
+	})},
 	{Name: "execve of a copy", As: "none", Why: asData, do: func(p *place) error {
 		content, err := os.ReadFile(p.program)
 		if err != nil {

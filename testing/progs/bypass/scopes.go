@@ -7,6 +7,7 @@ package bypass
 import (
 	"errors"
 	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,31 @@ var scopes = []Technique{
 			return err
 		}
 		return p.step(&syscall.SysProcAttr{}, "leave", root, p.file)
+	})},
+	{Name: "leave the cgroup, pivot_root into the folder, then write", As: "modifyFile", do: apart(func(p *place) error {
+		root, err := cgroups(p)
+		if err != nil {
+			return err
+		}
+		return p.stepInside(root)
+	})},
+	{Name: "leave the cgroup, pivot_root into the folder of a volume, then write", As: "modifyFile", Why: adrift, in: Folder, do: apart(func(p *place) error {
+		root, err := cgroups(p)
+		if err != nil {
+			return err
+		}
+		return p.stepInside(root)
+	})},
+	{Name: "enter a cgroup 12 levels below, pivot_root into the folder, then write", As: "modifyFile", do: apart(func(p *place) error {
+		root, err := cgroups(p)
+		if err != nil {
+			return err
+		}
+		below, err := dive(root, 12)
+		if err != nil {
+			return err
+		}
+		return p.stepInside(below)
 	})},
 	{Name: "clone into another cgroup, then open", As: "modifyFile", do: apart(func(p *place) error {
 		root, err := cgroups(p)
@@ -49,6 +75,27 @@ var scopes = []Technique{
 }
 
 // cgroups mounts the hierarchy and returns its root.
+const adrift = "needs the cgroups of the host: a task with neither a container's cgroup nor its root is of none that is known"
+
+// stepInside enters a cgroup, makes the guarded folder its root and writes to the file there.
+func (p *place) stepInside(cgroup string) error {
+	if err := beside(p, p.guard); err != nil {
+		return err
+	}
+	return p.step(&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}, "inside", cgroup, p.free+"/beside")
+}
+
+// dive makes cgroups below one's own, each in the one before.
+func dive(root string, levels int) (string, error) {
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	_, path, _ := strings.Cut(strings.TrimSpace(string(own)), "::")
+	dir := root + path + strings.Repeat("/below", levels)
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
 func cgroups(p *place) (string, error) {
 	dir := p.free + "/cgroup"
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -81,6 +128,16 @@ func Step(args []string) int {
 	case "leave":
 		if err = os.WriteFile(args[1]+"/cgroup.procs", []byte("0"), 0o644); err == nil {
 			err = overwrite(args[2])
+		}
+	case "inside":
+		if err = os.WriteFile(args[1]+"/cgroup.procs", []byte("0"), 0o644); err != nil {
+			break
+		}
+		if err = unix.Chdir(args[2]); err != nil {
+			break
+		}
+		if err = unix.PivotRoot(".", "."); err == nil {
+			err = overwrite("/file")
 		}
 	case "write":
 		err = overwrite(args[1])
