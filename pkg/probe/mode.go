@@ -86,7 +86,16 @@ func (p *Probe) observe(why error, modes ...Mode) error {
 			return nil
 		}
 	}
-	return cmp.Or(why, err)
+	return unseen(why, err)
+}
+
+// unseen is why operations cannot be refused, if that was tried, and why they cannot be seen either.
+func unseen(why, err error) error {
+	var lacks *Unsupported
+	if !errors.As(why, &lacks) {
+		return err
+	}
+	return &Unsupported{Feature: lacks.Feature, Remedy: lacks.Remedy, Err: fmt.Errorf("%w; nor can they be seen: %w", lacks.Err, err)}
 }
 
 // findMode takes the first mode in which the kernel obeys an open of our own.

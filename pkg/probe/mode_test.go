@@ -44,6 +44,17 @@ func TestCannotRefuse(t *testing.T) {
 	require.False(t, cannotRefuse(nil))
 }
 
+// Where nothing works, what keeps operations from being seen is what a person can mend.
+func TestUnseen(t *testing.T) {
+	seeing := errors.New("name the host's proc in HOSTFS_PROC_PATH")
+	require.Equal(t, seeing, unseen(nil, seeing), "refusing was not tried")
+	err := unseen(unsupported(refusing, unix.ENODEV), seeing)
+	require.ErrorIs(t, err, seeing)
+	require.ErrorIs(t, err, unix.ENODEV)
+	require.EqualError(t, err, "refusing operations: no such device; nor can they be seen: name the host's proc in HOSTFS_PROC_PATH; "+
+		"run `cloud-defend doctor` to see what this kernel offers")
+}
+
 const modePolicy = `
 file:
   selectors:
