@@ -148,8 +148,8 @@ static __noinline __u32 xattr_rights(const char *xattr, const void *value, __u64
 }
 
 /* inode_setxattr: since 6.2 (e10796d7c0f6) access control lists come to inode_set_acl. */
-static __always_inline int on_setxattr(struct dentry *dentry, const char *xattr, const void *value,
-				       __u64 size)
+static __always_inline int setxattr_decide(struct dentry *dentry, const char *xattr,
+					   const void *value, __u64 size)
 {
 	__u32 rights;
 
@@ -192,8 +192,8 @@ static __always_inline int on_remove_acl(struct dentry *dentry, const char *xatt
 #define ATTR_UID (1 << 1)
 #define ATTR_GID (1 << 2)
 
-/* inode_setattr: all changes of what stat(2) shows, of which the owner alone is nobody else's. */
-static __always_inline int on_setattr(struct dentry *dentry, const struct iattr *attr)
+/* inode_setattr: all changes of what stat(2) shows. Those of the owner are judged here, the others by hooks that know the path. */
+static __always_inline int setattr_decide(struct dentry *dentry, const struct iattr *attr)
 {
 	if (canary_sings(HOOK_INODE_SETATTR))
 		return answer(true);
@@ -222,28 +222,16 @@ static __always_inline const void *argument_void(const __u64 *at)
 	return (void *)value;
 }
 
-static __always_inline int setxattr_arguments(__u64 *ctx)
+static __always_inline int on_setxattr(__u64 *ctx)
 {
 	if (setxattr_has_mapping)
-		return on_setxattr((void *)ARGUMENT(1), (void *)ARGUMENT(2), argument_void(&ctx[3]),
-				   ARGUMENT(4));
-	return on_setxattr((void *)ARGUMENT(0), (void *)ARGUMENT(1), argument_void(&ctx[2]),
-			   ARGUMENT(3));
+		return setxattr_decide((void *)ARGUMENT(1), (void *)ARGUMENT(2),
+				       argument_void(&ctx[3]), ARGUMENT(4));
+	return setxattr_decide((void *)ARGUMENT(0), (void *)ARGUMENT(1), argument_void(&ctx[2]),
+			       ARGUMENT(3));
 }
 
-SEC("lsm/inode_setxattr")
-int l_setxattr(__u64 *ctx)
-{
-	return setxattr_arguments(ctx);
-}
-
-SEC("fmod_ret/security_inode_setxattr")
-int m_setxattr(__u64 *ctx)
-{
-	return setxattr_arguments(ctx);
-}
-
-static __always_inline int removexattr_arguments(__u64 *ctx)
+static __always_inline int on_removexattr(__u64 *ctx)
 {
 	if (setxattr_has_mapping)
 		return removal_decide(HOOK_INODE_REMOVEXATTR, (void *)ARGUMENT(1),
@@ -251,37 +239,16 @@ static __always_inline int removexattr_arguments(__u64 *ctx)
 	return removal_decide(HOOK_INODE_REMOVEXATTR, (void *)ARGUMENT(0), (void *)ARGUMENT(1));
 }
 
-SEC("lsm/inode_removexattr")
-int l_removexattr(__u64 *ctx)
-{
-	return removexattr_arguments(ctx);
-}
-
-SEC("fmod_ret/security_inode_removexattr")
-int m_removexattr(__u64 *ctx)
-{
-	return removexattr_arguments(ctx);
-}
-
-static __always_inline int setattr_arguments(__u64 *ctx)
+static __always_inline int on_setattr(__u64 *ctx)
 {
 	if (setattr_has_mapping)
-		return on_setattr((void *)ARGUMENT(1), (void *)ARGUMENT(2));
-	return on_setattr((void *)ARGUMENT(0), (void *)ARGUMENT(1));
+		return setattr_decide((void *)ARGUMENT(1), (void *)ARGUMENT(2));
+	return setattr_decide((void *)ARGUMENT(0), (void *)ARGUMENT(1));
 }
 
-SEC("lsm/inode_setattr")
-int l_setattr(__u64 *ctx)
-{
-	return setattr_arguments(ctx);
-}
-
-SEC("fmod_ret/security_inode_setattr")
-int m_setattr(__u64 *ctx)
-{
-	return setattr_arguments(ctx);
-}
-
+DECIDE_RAW(inode_setxattr, security_inode_setxattr, setxattr)
+DECIDE_RAW(inode_removexattr, security_inode_removexattr, removexattr)
+DECIDE_RAW(inode_setattr, security_inode_setattr, setattr)
 DECIDE(path_chown, security_path_chown, chown, (const struct path *path), (path))
 DECIDE(inode_set_acl, security_inode_set_acl, set_acl,
        (void *mapping, struct dentry *dentry, const char *name, struct posix_acl *acl),

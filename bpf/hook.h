@@ -41,4 +41,17 @@ static __always_inline int answer(bool refuse)
 		return on_##id args;         \
 	}
 
+/* The same for a call whose arguments are not the same in every kernel: on_<id> takes them from ctx. */
+#define DECIDE_RAW(hook, call, id)   \
+	SEC("lsm/" #hook)            \
+	int l_##id(__u64 *ctx)       \
+	{                            \
+		return on_##id(ctx); \
+	}                            \
+	SEC("fmod_ret/" #call)       \
+	int m_##id(__u64 *ctx)       \
+	{                            \
+		return on_##id(ctx); \
+	}
+
 #endif
