@@ -7,6 +7,7 @@ package rights
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +29,18 @@ func ACL(permission uint16) []byte {
 		value = binary.LittleEndian.AppendUint16(value, entry.tag)
 		value = binary.LittleEndian.AppendUint16(value, entry.permission)
 		value = binary.LittleEndian.AppendUint32(value, entry.id)
+	}
+	return value
+}
+
+// LongACL is a list of forty users who may read and write.
+func LongACL() []byte {
+	value := ACL(6)
+	user := value[4+8 : 4+16]
+	for id := uint32(1001); id < 1040; id++ {
+		another := binary.LittleEndian.AppendUint32(slices.Clone(user[:4]), id)
+		at := 4 + 8*(int(id)-999)
+		value = slices.Insert(value, at, another...)
 	}
 	return value
 }

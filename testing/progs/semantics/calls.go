@@ -97,6 +97,9 @@ var attributes = []Row{
 	{Call: "chown", As: []string{"modifyFile"}, Action: "modification", Note: ownerStruct, do: func(p *place) error { return unix.Chown(p.file, 1000, 1000) }},
 	{Call: "setxattr of an ACL that gives x", As: []string{"createExecutable"}, Action: "modification", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(5), 0) }},
 	{Call: "setxattr of an ACL that gives w", As: []string{"modifyFile"}, Action: "modification", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(6), 0) }},
+	{Call: "setxattr of an ACL of more than 32 entries", As: []string{"createExecutable", "modifyFile"}, Action: "modification", Note: "no more are read", do: func(p *place) error {
+		return unix.Setxattr(p.file, rights.ACLName, rights.LongACL(), 0)
+	}},
 	{Call: "setxattr of capabilities, a program", As: []string{"modifyExecutable"}, Action: "modification", do: func(p *place) error {
 		return unix.Setxattr(p.program, rights.CapabilityName, rights.Capability(), 0)
 	}},
