@@ -40,16 +40,16 @@ static __always_inline int on_chown(const struct path *path)
 /* What an attribute does to rights. */
 enum rights {
 	RIGHTS_CHANGE = 1,
-	RIGHTS_EXECUTE = 2, /* lets anyone execute */
-	RIGHTS_UNREAD = 4, /* a list that is too long for us: may do either */
+	RIGHTS_EXECUTE, /* lets anyone execute */
 };
 
+/* A list that is too long for us may let anyone execute. */
 static __noinline __u32 acl_rights(const void *entries, __u64 n)
 {
 	__u16 permissions;
 
 	if (n > ACL_ENTRIES)
-		return RIGHTS_CHANGE | RIGHTS_EXECUTE | RIGHTS_UNREAD;
+		return RIGHTS_EXECUTE;
 	for (__u32 i = 0; i < ACL_ENTRIES; i++) {
 		permissions = 0;
 		if (i >= n)
@@ -57,7 +57,7 @@ static __noinline __u32 acl_rights(const void *entries, __u64 n)
 		bpf_probe_read_kernel(&permissions, sizeof(permissions),
 				      entries + i * ACL_ENTRY + ACL_PERMISSIONS);
 		if (permissions & 1)
-			return RIGHTS_CHANGE | RIGHTS_EXECUTE;
+			return RIGHTS_EXECUTE;
 	}
 	return RIGHTS_CHANGE;
 }
@@ -92,10 +92,7 @@ static __always_inline int rights_decide(__u32 hook, struct dentry *dentry, __u3
 
 	if ((mode & S_IFMT) == S_IFDIR)
 		return 0;
-	q.operation = (rights & RIGHTS_EXECUTE) && !is_executable(mode) ? OP_CREATE_EXECUTABLE :
-									  op_modify(mode);
-	if (rights & RIGHTS_UNREAD)
-		q.also = op_modify(mode);
+	rights_change(&q, mode, rights == RIGHTS_EXECUTE);
 	return file_decide(&q, 0);
 }
 

@@ -207,10 +207,7 @@ static __always_inline int on_chmod(const struct path *path, umode_t mode)
 	if ((old & S_IFMT) == S_IFDIR)
 		return 0;
 	q.mode = (old & S_IFMT) | (mode & 07777);
-	if (is_executable(old))
-		q.operation = OP_MODIFY_EXECUTABLE;
-	else
-		q.operation = is_executable(q.mode) ? OP_CREATE_EXECUTABLE : OP_MODIFY;
+	rights_change(&q, old, is_executable(q.mode));
 	return file_decide(&q, 0);
 }
 

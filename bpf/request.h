@@ -25,6 +25,19 @@ static __always_inline bool request_from_below(const struct request *q)
 	return q->below && q->also != NO_OPERATION;
 }
 
+/*
+ * Rights to a file of that mode change. One that becomes executable is modified as
+ * well: what writes to it from then on modifies an executable.
+ */
+static __always_inline void rights_change(struct request *q, umode_t mode, bool executes)
+{
+	q->operation = op_modify(mode);
+	if (executes && !is_executable(mode)) {
+		q->operation = OP_CREATE_EXECUTABLE;
+		q->also = OP_MODIFY;
+	}
+}
+
 /* What the other end of an exchange of directories is besides. */
 static __always_inline __u32 request_from_also(const struct request *q)
 {

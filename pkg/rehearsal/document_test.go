@@ -50,7 +50,7 @@ func TestReadDocumentsOperations(t *testing.T) {
 		{fmt.Sprintf(file, "deletion", `,"mode":"0755"`), "deleteFile /a/b"},
 		{fmt.Sprintf(file, "modification", `,"mode":"0644"`), "modifyFile /a/b"},
 		{fmt.Sprintf(file, "modification", `,"mode":"0644"`) + `,"cloud_defend":{"hook_point":"lsm__path_chmod"}`, "modifyFile /a/b | modifyExecutable /a/b"},
-		{fmt.Sprintf(file, "modification", `,"mode":"0755"`) + `,"cloud_defend":{"hook_point":["lsm__path_chmod"]}`, "createExecutable /a/b | modifyExecutable /a/b"},
+		{fmt.Sprintf(file, "modification", `,"mode":"0755"`) + `,"cloud_defend":{"hook_point":["lsm__path_chmod"]}`, "createExecutable /a/b & modifyFile /a/b | modifyExecutable /a/b"},
 		{fmt.Sprintf(file, "modification", `,"mode":"0755","type":"fifo"`) + `,"cloud_defend":{"hook_point":["lsm__path_chmod"]}`, "modifyFile /a/b"},
 		{
 			fmt.Sprintf(file, "rename", `,"mode":"0644","Ext":{"original":{"path":"/old"}}`),

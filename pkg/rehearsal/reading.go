@@ -32,7 +32,7 @@ func (d *document) operations() (readings [][]policy.Case, skipped string) {
 		return onFile(path, policy.DeleteFile), ""
 	case "modification":
 		if d.CloudDefend.HookPoint.first() == "lsm__path_chmod" {
-			modify = d.chmod()
+			return d.chmod(path), ""
 		}
 		return onFile(path, modify...), ""
 	case "rename":
@@ -63,13 +63,19 @@ func (d *document) byMode(executable, other policy.Operation) []policy.Operation
 	return []policy.Operation{other}
 }
 
-// chmod reads a change of mode. A document has the new one only.
-func (d *document) chmod() []policy.Operation {
+// chmod reads a change of mode. A document has the new one only. A file that becomes executable is modified as well.
+func (d *document) chmod(path string) [][]policy.Case {
 	likely := d.byMode(policy.CreateExecutable, policy.ModifyFile)
-	if d.File.Type != "" && d.File.Type != "file" {
-		return likely
+	if d.File.Type == "" || d.File.Type == "file" {
+		likely = append(likely, policy.ModifyExecutable)
 	}
-	return append(likely, policy.ModifyExecutable)
+	readings := onFile(path, likely...)
+	for i, r := range readings {
+		if r[0].Operation == policy.CreateExecutable {
+			readings[i] = append(r, policy.Case{Type: policy.File, Operation: policy.ModifyFile, Path: path})
+		}
+	}
+	return readings
 }
 
 // rename adds the old name, which goes, to each way of understanding the new one, which comes or is replaced.

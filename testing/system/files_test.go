@@ -32,7 +32,7 @@ file:
 // fileCase is one deed that the policy forbids, and the document that it makes.
 type fileCase struct {
 	verb, hook, action, kind string
-	operation                string // and name of the one selector that matches
+	operations               string // and names of the selectors that match
 }
 
 const (
@@ -53,7 +53,7 @@ var fileCases = []fileCase{
 	{"truncate", "path_truncate", "modification", "change", "modifyFile"},
 	{"ftruncate", "_truncate", "modification", "change", "modifyFile"},
 	{"chmod", "path_chmod", "modification", "change", "modifyFile"},
-	{"chmod-executable", "path_chmod", "modification", "change", "createExecutable"},
+	{"chmod-executable", "path_chmod", "modification", "change", "createExecutable modifyFile"},
 	{"chmod-plain", "path_chmod", "modification", "change", "modifyExecutable"},
 	{"rename", "path_rename", "rename", "change", "createFile"},
 	{"rename-over", "path_rename", "rename", "change", "modifyFile"},
@@ -171,7 +171,7 @@ func (c fileCase) requireAlert(t *testing.T, alerts []Document, path string, in 
 	require.Equal(t, c.action, d.Event.Action)
 	require.Equal(t, []string{c.kind}, d.Event.Type)
 	require.Contains(t, []string{"success", "unknown"}, d.Event.Outcome)
-	require.Equal(t, []string{c.operation}, d.CloudDefend.MatchedSelectors)
+	require.Equal(t, strings.Fields(c.operations), d.CloudDefend.MatchedSelectors)
 	requireContainer(t, d, in)
 }
 
@@ -184,7 +184,7 @@ func (c fileCase) requireDocument(t *testing.T, d Document, in *containers.Conta
 	require.Equal(t, "cloud_defend.alerts", d.Event.Dataset)
 	require.NotEmpty(t, d.Event.ID)
 	require.Contains(t, d.CloudDefend.HookPoint, c.hook)
-	require.Equal(t, []string{c.operation}, d.CloudDefend.MatchedSelectors)
+	require.Equal(t, strings.Fields(c.operations), d.CloudDefend.MatchedSelectors)
 	if c.verb == "rename-away" {
 		require.Equal(t, c.path(), d.File.Ext.Original.Path)
 	} else {

@@ -89,13 +89,13 @@ func openWritable(p *place) (err error) {
 const ownerStruct = "before 6.1, programs cannot be attached to `path_chown`, which takes structures"
 
 var attributes = []Row{
-	{Call: "chmod that gives x", As: []string{"createExecutable"}, Action: "modification", do: func(p *place) error { return unix.Chmod(p.file, 0o755) }},
+	{Call: "chmod that gives x", As: []string{"createExecutable", "modifyFile"}, Action: "modification", do: func(p *place) error { return unix.Chmod(p.file, 0o755) }},
 	{Call: "chmod of a program", As: []string{"modifyExecutable"}, Action: "modification", do: func(p *place) error { return unix.Chmod(p.program, 0o4755) }},
 	{Call: "chmod without x before and after", As: []string{"modifyFile"}, Action: "modification", do: func(p *place) error { return unix.Chmod(p.file, 0o666) }},
 	{Call: "fchmod, opened before the policy", As: []string{"modifyFile"}, Action: "modification", prepare: openWritable, do: func(p *place) error { return unix.Fchmod(p.fd, 0o666) }},
 	{Call: "chmod of a folder", do: func(p *place) error { return unix.Chmod(p.guard, 0o700) }},
 	{Call: "chown", As: []string{"modifyFile"}, Action: "modification", Note: ownerStruct, do: func(p *place) error { return unix.Chown(p.file, 1000, 1000) }},
-	{Call: "setxattr of an ACL that gives x", As: []string{"createExecutable"}, Action: "modification", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(5), 0) }},
+	{Call: "setxattr of an ACL that gives x", As: []string{"createExecutable", "modifyFile"}, Action: "modification", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(5), 0) }},
 	{Call: "setxattr of an ACL that gives w", As: []string{"modifyFile"}, Action: "modification", do: func(p *place) error { return unix.Setxattr(p.file, rights.ACLName, rights.ACL(6), 0) }},
 	{Call: "setxattr of an ACL of more than 32 entries", As: []string{"createExecutable", "modifyFile"}, Action: "modification", Note: "no more are read", do: func(p *place) error {
 		return unix.Setxattr(p.file, rights.ACLName, rights.LongACL(), 0)
