@@ -69,12 +69,23 @@ static __always_inline __u64 automaton_accept(const struct policy *p, __u32 stat
 	return p->accept[id & (MAX_ACCEPT - 1)];
 }
 
-/* The selectors that something below the path that was read satisfies. */
-static __always_inline __u64 automaton_below(const struct policy *p, __u32 state)
+/* What below a path is meant, too. */
+enum below {
+	BELOW_NOTHING,
+	BELOW_DIRECTORY, /* files in it */
+	BELOW_LINK, /* files in the directory that a symbolic link leads to */
+};
+
+/*
+ * The selectors that something below the path that was read satisfies; if that is
+ * a symbolic link, without those that what it leads to satisfies by its own path,
+ * as it does where a pattern begins with any directories.
+ */
+static __always_inline __u64 automaton_below(const struct policy *p, __u32 state, __u32 below)
 {
 	__u32 id = p->cells[(state + 2) & (MAX_CELLS - 1)] >> 8;
 
-	return p->accept[id & (MAX_ACCEPT - 1)];
+	return p->accept[(id + (below == BELOW_LINK)) & (MAX_ACCEPT - 1)];
 }
 
 /*
@@ -174,10 +185,10 @@ __noinline int automaton_rest(__u32 index)
 
 /*
  * What the automata that begin in starts accept of the path that was climbed last,
- * and in *below, of paths below it.
+ * and adds to s->deeper what is meant below it.
  */
 static __always_inline __u64 automata_path(volatile struct scratch *s, const struct policy *p,
-					   const __u32 *starts, __u32 index, __u64 *below)
+					   const __u32 *starts, __u32 index, __u32 below)
 {
 	__u64 accepted = 0;
 
@@ -194,7 +205,8 @@ static __always_inline __u64 automata_path(volatile struct scratch *s, const str
 		else if (!automaton_stride(index)) /* most paths end here, without another call */
 			automaton_rest(index);
 		accepted |= automaton_accept(p, s->state);
-		*below |= automaton_below(p, s->state);
+		if (below)
+			s->deeper |= automaton_below(p, s->state, below);
 	}
 	return accepted;
 }

@@ -284,12 +284,11 @@ static __always_inline __u64 match_automaton(__u32 i)
 {
 	struct scratch *s = scratch_at(SLOT);
 	struct policy *p = policy_current();
-	__u64 below = 0;
 
 	if (!s || !p || !put_names(i, s))
 		return 0;
 	s->revision = p->revision;
-	return automata_path(s, p, p->tables[RULES_FILE].path_starts, SLOT, &below);
+	return automata_path(s, p, p->tables[RULES_FILE].path_starts, SLOT, BELOW_NOTHING);
 }
 VARIANT(match_automaton, match_automaton(i))
 

@@ -10,9 +10,8 @@
 #define REFUSE_BLIND (~0U) /* for the index of a scratch slot */
 
 /*
- * Judges the path that was climbed last, and one or two operations on it; if
- * below, as a directory's path with all that may be below. Adds what fires to
- * the record.
+ * Judges the path that was climbed last, and one or two operations on it, with
+ * what is meant below it. Adds what fires to the record.
  */
 __noinline int path_judge(__u32 index, __u32 type, __u32 operation, __u32 also, __u32 below)
 {
@@ -75,7 +74,7 @@ static __always_inline bool is_path_plain(const struct scratch *s)
  * Returns the address of the mount by which something fires, else 0.
  */
 static __always_inline __u64 homes_judge(struct scratch *s, __u32 index, const struct request *q,
-					 __u32 operation, __u32 also, bool below)
+					 __u32 operation, __u32 also, __u32 below)
 {
 	__u64 fired = record_fired(s);
 
@@ -98,7 +97,7 @@ static __always_inline __u64 homes_judge(struct scratch *s, __u32 index, const s
  * address of the mount of the volume by which it has the path.
  */
 static __always_inline __u64 path_evaluate(struct scratch *s, __u32 index, const struct request *q,
-					   __u32 operation, __u32 also, bool below)
+					   __u32 operation, __u32 also, __u32 below)
 {
 	__u64 fired;
 

@@ -38,6 +38,7 @@ struct scratch {
 	__u64 must, may;
 	__u64 who_must, who_may; /* and those that the user and the session satisfy */
 	__u64 path_must, path_may; /* and those that the path satisfies */
+	__u64 deeper; /* those that what is meant below the path may satisfy */
 	__u64 asked[2]; /* and those that ask for one operation, and for the other */
 	__u64 matchable; /* those that a response may match */
 	__u64 match, exclude, match_block, exclude_block; /* what a response's selectors meet */

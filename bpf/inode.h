@@ -21,15 +21,6 @@ static __always_inline __u32 op_modify(umode_t mode)
 }
 
 /*
- * A symbolic link may lead to a directory, and then stands for what is below it:
- * where it comes to be above a guarded path, that path leads elsewhere.
- */
-static __always_inline bool is_link(umode_t mode)
-{
-	return (mode & S_IFMT) == S_IFLNK;
-}
-
-/*
  * Read by copy: 6.12's verifier takes the inode of a dentry for non-NULL and
  * drops the test that tells a negative dentry.
  */

@@ -38,7 +38,7 @@ static __always_inline int mount_decide(__u32 hook, const struct path *path)
 	if ((mode & S_IFMT) == S_IFDIR) {
 		q.operation = OP_MODIFY;
 		q.also = OP_MODIFY_EXECUTABLE;
-		q.below = true;
+		q.below = BELOW_DIRECTORY;
 	}
 	return file_decide(&q, 0);
 }

@@ -2,6 +2,15 @@
 
 /* Names of files: how they come, change and go. */
 
+/*
+ * A symbolic link may lead to a directory, and then stands for what is below it:
+ * where it comes to be above a guarded path, that path leads elsewhere.
+ */
+static __always_inline __u32 below_link(umode_t mode)
+{
+	return (mode & S_IFMT) == S_IFLNK ? BELOW_LINK : BELOW_NOTHING;
+}
+
 static __always_inline int creation_decide(__u32 hook, const struct path *dir,
 					   struct dentry *dentry, umode_t mode, const char *target,
 					   __u32 flags)
@@ -17,7 +26,7 @@ static __always_inline int creation_decide(__u32 hook, const struct path *dir,
 		.mnt = BPF_CORE_READ(dir, mnt),
 		.dentry = dentry,
 		.target = target,
-		.below = is_link(mode),
+		.below = below_link(mode),
 	};
 
 	if (canary_sings(hook))
@@ -61,7 +70,7 @@ static __always_inline int on_symlink(const struct path *dir, struct dentry *den
  */
 static __always_inline void rename_below(struct request *q)
 {
-	q->below = true;
+	q->below = BELOW_DIRECTORY;
 	q->also = q->operation == OP_MODIFY ? OP_MODIFY_EXECUTABLE : OP_CREATE_EXECUTABLE;
 }
 
@@ -99,7 +108,7 @@ static __always_inline int on_rename(const struct path *old_dir, struct dentry *
 	if ((mode & S_IFMT) == S_IFDIR || (inode_mode(replaced) & S_IFMT) == S_IFDIR)
 		rename_below(&q);
 	else if (!replaced)
-		q.below = is_link(mode);
+		q.below = below_link(mode);
 	return file_decide(&q, 0);
 }
 
@@ -125,7 +134,7 @@ static __always_inline int on_link(struct dentry *old, const struct path *new_di
 		.dentry = new,
 		.from_mnt = BPF_CORE_READ(new_dir, mnt), /* link(2) stays on one mount */
 		.from_dentry = old,
-		.below = is_link(mode),
+		.below = below_link(mode),
 	};
 
 	if (canary_sings(HOOK_PATH_LINK))

@@ -95,7 +95,7 @@ __noinline int rehearse_case(__u32 at)
 	if (c->type == RULES_PROCESS)
 		rehearse_subject(index, at);
 	rehearse_path(s, index, at, REHEARSE_PATH, c->path.flags);
-	path_judge(index, c->type, c->operation, c->also, false);
+	path_judge(index, c->type, c->operation, c->also, BELOW_NOTHING);
 	c->selectors = s->record.selectors;
 	c->log = s->record.log;
 	c->alert = s->record.alert;

@@ -11,7 +11,7 @@ struct request {
 	__u32 also; /* what the operation is besides; NO_OPERATION: nothing */
 	__u32 mode;
 	bool quiet; /* report a refusal only */
-	bool below; /* the files below a directory are meant, too */
+	__u8 below; /* enum below */
 	bool named; /* only what a selector has a path for is meant */
 	bool placeless; /* which mount led to the file is not known: mnt means nothing */
 	struct vfsmount *mnt, *from_mnt;
@@ -19,10 +19,10 @@ struct request {
 	const char *target; /* where a symbolic link that is made leads */
 };
 
-/* Whether the files below the other end are meant, too. A symbolic link has none; only where it comes, it may stand for some. */
-static __always_inline bool request_from_below(const struct request *q)
+/* What below the other end is meant, too. A symbolic link has nothing there; only where it comes, it may stand for some. */
+static __always_inline __u32 request_from_below(const struct request *q)
 {
-	return q->below && q->also != NO_OPERATION;
+	return q->below == BELOW_DIRECTORY ? BELOW_DIRECTORY : BELOW_NOTHING;
 }
 
 /*
@@ -41,7 +41,9 @@ static __always_inline void rights_change(struct request *q, umode_t mode, bool 
 /* What the other end of an exchange of directories is besides. */
 static __always_inline __u32 request_from_also(const struct request *q)
 {
-	return q->below && q->from_operation == OP_MODIFY ? OP_MODIFY_EXECUTABLE : NO_OPERATION;
+	return q->below == BELOW_DIRECTORY && q->from_operation == OP_MODIFY ?
+		       OP_MODIFY_EXECUTABLE :
+		       NO_OPERATION;
 }
 
 /* The selectors that ask for what is done, on either end. */

@@ -9,7 +9,7 @@ struct path_terms {
 	const __u32 *starts; /* of automata */
 	__u32 name_start;
 	__u64 no_path, no_name; /* selectors that do not ask */
-	bool below; /* what is below the path may satisfy them, too */
+	__u32 below; /* enum below */
 };
 
 /*
@@ -21,7 +21,7 @@ struct path_terms {
 static __always_inline __u64 path_match(volatile struct scratch *s, const struct policy *p,
 					const struct path_terms *terms, __u32 index, __u64 may)
 {
-	__u64 accepted, below = 0;
+	__u64 accepted;
 
 	if (may & ~terms->no_name)
 		may &= automaton_name(index, terms->name_start) | terms->no_name;
@@ -32,12 +32,11 @@ static __always_inline __u64 path_match(volatile struct scratch *s, const struct
 	}
 	/* an internal path is none that a selector names */
 	accepted = terms->no_path;
+	s->deeper = 0;
 	if (!(s->path_flags & PATH_INTERNAL) && (may & s->may & ~terms->no_path))
-		accepted |= automata_path(s, p, terms->starts, index, &below);
+		accepted |= automata_path(s, p, terms->starts, index, terms->below);
 	s->path_must = may & accepted;
-	if (terms->below)
-		accepted |= below;
-	return may & accepted;
+	return may & (accepted | s->deeper);
 }
 
 /* The selectors that ask for an operation. */

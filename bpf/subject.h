@@ -99,7 +99,7 @@ __noinline int subject_leader(__u32 index)
 	terms.name_start = t->leader_name_start;
 	terms.no_path = t->no_leader;
 	terms.no_name = t->no_leader_name;
-	terms.below = false;
+	terms.below = BELOW_NOTHING;
 	s->who_may = path_match(s, p, &terms, index, s->who_may);
 	s->who_must &= s->path_must;
 	return 0;

@@ -227,7 +227,7 @@ var conditions = []condition{
 // operationSays explains the operations, in the order of their numbers.
 var operationSays = [...][]string{
 	File: {
-		CreateExecutable: "A file with execute permission comes into being under this name, or an existing one gets execute permission.",
+		CreateExecutable: "A file with execute permission comes into being under this name, or an existing one gets execute permission, which is `modifyFile` as well.",
 		ModifyExecutable: "A file with execute permission is opened for writing, truncated, replaced or linked to another name, or its mode, owner or rights change.",
 		CreateFile:       "Any other file comes into being under this name, symbolic links included.",
 		ModifyFile:       "Any other file is opened for writing, truncated, replaced or linked to another name, or its mode, owner or rights change.",

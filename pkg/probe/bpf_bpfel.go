@@ -393,6 +393,7 @@ type bpfScratch struct {
 	WhoMay       uint64
 	PathMust     uint64
 	PathMay      uint64
+	Deeper       uint64
 	Asked        [2]uint64
 	Matchable    uint64
 	Match        uint64

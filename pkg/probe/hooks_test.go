@@ -190,6 +190,39 @@ func TestKernelTarget(t *testing.T) {
 	require.Empty(t, evs[0].Target)
 }
 
+// A symbolic link counts where a rule speaks of what is below it, but not for a name that a rule guards anywhere: what the
+// link leads to has that name, too.
+func TestKernelLinksAnywhere(t *testing.T) {
+	kerneltest.Require(t)
+	p := openProbe(t)
+	b := newBox(t, "anywhere")
+	const policy = `
+file:
+  selectors:
+    - name: anywhere
+      operation: [createFile]
+      targetFilePath: [/**/keys/*.pem, /tmp/*/**/conf]
+  responses:
+    - match: [anywhere]
+      actions: [alert, block]
+`
+	_, err := p.Swap(compile(t, policy), scopes(map[uint64]Bits{b.cgroup: {every, every}}))
+	require.NoError(t, err)
+	require.Empty(t, b.do("mkdir", "/tmp/a"))
+	for _, c := range []struct{ path, result string }{
+		{"/etc/latest", ""},
+		{"/tmp/latest", "EPERM"},
+		{"/etc/keys", "EPERM"},
+		{"/etc/a.pem", ""},
+		{"/tmp/a/latest", "EPERM"},
+	} {
+		require.Equal(t, c.result, b.do("symlink", "elsewhere", c.path), c.path)
+	}
+	require.Empty(t, b.do("mkdir", "/etc/dir"))
+	require.Equal(t, "EPERM", b.do("rename", "/etc/dir", "/etc/keep"), "what is below a directory goes with it")
+	require.Equal(t, "EPERM", b.do("rename", "/etc/dir", "/etc/keys"))
+}
+
 // What is let through is one event a call, however many hooks the call passes.
 func TestKernelOneCallOneEvent(t *testing.T) {
 	kerneltest.Require(t)

@@ -26,6 +26,7 @@ type builder struct {
 	rests     map[rest]int32 // their states
 	accept    []uint64
 	acceptIDs map[uint64]uint32
+	belowIDs  map[below]uint32
 	patterns  []pattern
 	starts    []start
 	work      int // steps of multiply
@@ -46,6 +47,21 @@ type start struct {
 	to    *uint32
 	state int32 // or none
 }
+
+// below is what a pattern says of something further down than the path that was read.
+type below struct {
+	all uint64 // selectors that could be satisfied there
+	// link is all, without those that what a symbolic link of that path leads to satisfies under its own path already.
+	link uint64
+}
+
+// The two sets of a below follow each other among the accept sets.
+const (
+	linkAt     = 1
+	belowWords = 2
+)
+
+func allBelow(set uint64) below { return below{all: set, link: set} }
 
 // state is a state before packing. Targets are indices into builder.states.
 type state struct {
@@ -71,8 +87,9 @@ func newBuilder(classes *[256]uint8) *builder {
 	b := &builder{
 		classes:   classes,
 		rests:     map[rest]int32{},
-		accept:    []uint64{0},
+		accept:    make([]uint64, belowWords),
 		acceptIDs: map[uint64]uint32{0: 0},
+		belowIDs:  map[below]uint32{{}: 0},
 	}
 	b.lastClass++
 	b.classes['/'] = uint8(b.lastClass)
@@ -271,7 +288,7 @@ func (b *builder) automaton(tree *trie) (int32, error) {
 		if err := b.leave(&s, tree.child(i, '/') != 0, inside); err != nil {
 			return none, err
 		}
-		if err := b.label(&s, n.exact|inherited[i].deep|inherited[i].star, tree.underneath(i)|inside.deep); err != nil {
+		if err := b.label(&s, n.exact|inherited[i].deep|inherited[i].star, allBelow(tree.underneath(i)|inside.deep)); err != nil {
 			return none, err
 		}
 		b.states[start+i] = s
@@ -319,7 +336,7 @@ func (b *builder) rest(r rest, pattern int32) (int32, error) {
 		s.flags = skip
 		s.edges = []edge{{b.classes['/'], to}}
 	}
-	if err := b.label(&s, r.deep|r.star, r.deep); err != nil {
+	if err := b.label(&s, r.deep|r.star, allBelow(r.deep)); err != nil {
 		return 0, err
 	}
 	s.otherwise = int32(len(b.states)) // itself
@@ -329,12 +346,12 @@ func (b *builder) rest(r rest, pattern int32) (int32, error) {
 }
 
 // label gives a state its sets.
-func (b *builder) label(s *state, accept, below uint64) error {
+func (b *builder) label(s *state, accept uint64, below below) error {
 	var err error
 	if s.accept, err = b.acceptID(accept, s.pattern); err != nil {
 		return err
 	}
-	s.below, err = b.acceptID(below, s.pattern)
+	s.below, err = b.belowID(below, s.pattern)
 	return err
 }
 
@@ -342,12 +359,33 @@ func (b *builder) acceptID(set uint64, pattern int32) (uint32, error) {
 	if id, ok := b.acceptIDs[set]; ok {
 		return id, nil
 	}
-	if len(b.accept) == MaxAccept {
+	id, err := b.keep(pattern, set)
+	if err != nil {
+		return 0, err
+	}
+	b.acceptIDs[set] = id
+	return id, nil
+}
+
+func (b *builder) belowID(sets below, pattern int32) (uint32, error) {
+	if id, ok := b.belowIDs[sets]; ok {
+		return id, nil
+	}
+	id, err := b.keep(pattern, sets.all, sets.link)
+	if err != nil {
+		return 0, err
+	}
+	b.belowIDs[sets] = id
+	return id, nil
+}
+
+// keep adds sets, which follow each other.
+func (b *builder) keep(pattern int32, sets ...uint64) (uint32, error) {
+	if len(b.accept)+len(sets) > MaxAccept {
 		return 0, b.tooMany(pattern, fmt.Sprintf("%d different sets of selectors", MaxAccept))
 	}
 	id := uint32(len(b.accept))
-	b.accept = append(b.accept, set)
-	b.acceptIDs[set] = id
+	b.accept = append(b.accept, sets...)
 	return id, nil
 }
 
@@ -401,8 +439,8 @@ func (t *trie) sizes() []int {
 	return sizes
 }
 
-// below is how many nodes begin with a text.
-func (t *trie) below(text string, sizes []int) int {
+// count is how many nodes begin with a text.
+func (t *trie) count(text string, sizes []int) int {
 	at := int32(0)
 	for i := range len(text) {
 		if at = t.child(at, text[i]); at == 0 {

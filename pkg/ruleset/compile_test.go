@@ -103,7 +103,7 @@ func TestCompileIsDeterministic(t *testing.T) {
 func TestCompileNothing(t *testing.T) {
 	r, err := Compile(&policy.Policy{})
 	require.NoError(t, err)
-	require.Equal(t, &Ruleset{Accept: []uint64{0}, Cells: []uint32{0}, Classes: r.Classes}, r)
+	require.Equal(t, &Ruleset{Accept: make([]uint64, belowWords), Cells: []uint32{0}, Classes: r.Classes}, r)
 	accept, below := r.MatchPath(policy.File, "/etc/passwd")
 	require.Zero(t, accept|below|r.MatchName(policy.Process, "sh"))
 	require.Equal(t, Decision{}, r.Decide(policy.File, Query{ContainerMay: ^uint64(0), PathMay: ^uint64(0)}))

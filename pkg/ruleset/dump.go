@@ -183,7 +183,11 @@ func (r *Ruleset) states(start uint32) int {
 func (d *dump) state(t policy.Type, k *walk, n int) {
 	state := k.queue[n]
 	accept, below := d.sets(state)
-	d.printf("    %d: %q accepts %s, below %s\n", n, k.words[n], d.names(t, accept), d.names(t, below))
+	d.printf("    %d: %q accepts %s, below %s", n, k.words[n], d.names(t, accept), d.names(t, below.all))
+	if below.link != below.all {
+		d.printf(", through a link %s", d.names(t, below.link))
+	}
+	d.printf("\n")
 	otherwise := d.rules.Cells[state]
 	for _, cell := range d.edges(state) {
 		label, last := d.run(cell, otherwise)
@@ -225,9 +229,10 @@ func (d *dump) run(cell, otherwise uint32) (label string, last uint32) {
 	}
 }
 
-func (d *dump) sets(state uint32) (accept, below uint64) {
+func (d *dump) sets(state uint32) (accept uint64, underneath below) {
 	r := d.rules
-	return r.Accept[r.Cells[state+acceptAt]>>baseBits], r.Accept[r.Cells[state+belowAt]>>baseBits]
+	id := r.Cells[state+belowAt] >> baseBits
+	return r.Accept[r.Cells[state+acceptAt]>>baseBits], below{all: r.Accept[id], link: r.Accept[id+linkAt]}
 }
 
 // edges are the transitions of a row's own cells, by class.

@@ -36,6 +36,7 @@ type globNode struct {
 	label       byte   // of a literal
 	ends        uint64 // selectors with a pattern that ends here
 	reach       uint64 // selectors with a pattern that ends here or further down
+	top         bool   // of an anyDirs: nothing is above
 	first, next int32  // child and sibling, 0 for none
 	pattern     int32
 }
@@ -75,6 +76,7 @@ func (g *globs) insert(path string, bit uint64, pattern int32) {
 		case part == "**":
 			if g.nodes[at].step != anyDir {
 				add(anyDirs, 0)
+				g.nodes[at].top = i == 0
 				add(anyDir, 0)
 			}
 		case part == "*":

@@ -65,6 +65,33 @@ func reachesBelow(pattern, dir []string) bool {
 	return globRegexp("/"+pattern[0]).MatchString("/"+dir[0]) && reachesBelow(pattern[1:], dir[1:])
 }
 
+// reachesByLink reports whether what a link leads to could match a pattern by the link's path and not by its own.
+func reachesByLink(pattern, link []string) bool {
+	anywhere := false
+	for len(pattern) > 1 && pattern[0] == "**" {
+		pattern, anywhere = pattern[1:], true
+	}
+	if !anywhere {
+		return reachesBelow(pattern, link)
+	}
+	for ; len(link) > 0; link = link[1:] {
+		if reachesBelow(pattern, link) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchLink is MatchPath for what is behind a symbolic link.
+func (r *Ruleset) matchLink(path string) (below uint64) {
+	for _, start := range r.Tables[policy.File].PathStarts {
+		if start != 0 {
+			below |= r.Accept[r.Cells[r.run(start, path)+belowAt]>>baseBits+linkAt]
+		}
+	}
+	return below
+}
+
 func componentsOf(path string) []string {
 	if path == "/" {
 		return nil
@@ -160,7 +187,7 @@ func requireGlobs(t *testing.T, r *Ruleset, selectors []policy.Selector, paths [
 		}
 	}
 	for _, path := range paths {
-		var accept, below uint64
+		var accept, below, link uint64
 		for _, w := range all {
 			if accept&w.bit == 0 && w.match.MatchString(path) {
 				accept |= w.bit
@@ -168,6 +195,12 @@ func requireGlobs(t *testing.T, r *Ruleset, selectors []policy.Selector, paths [
 			if below&w.bit == 0 && reachesBelow(w.parts, componentsOf(path)) {
 				below |= w.bit
 			}
+			if link&w.bit == 0 && reachesByLink(w.parts, componentsOf(path)) {
+				link |= w.bit
+			}
+		}
+		if got := r.matchLink(path); path != "/" && got != link {
+			t.Fatalf("%q: by a link %b, want %b", path, got, link)
 		}
 		gotAccept, gotBelow := r.MatchPath(policy.File, path)
 		if gotAccept != accept || gotBelow != below {

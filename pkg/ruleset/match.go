@@ -52,11 +52,17 @@ func (r *Ruleset) matchAll(starts *Starts, path string) (accept, below uint64) {
 	return accept, below
 }
 
-// match goes the kernel's way through the cells, shortcuts included.
+// match returns what the state that a text leads to says.
 func (r *Ruleset) match(state uint32, text string) (accept, below uint64) {
 	if state == 0 {
 		return 0, 0
 	}
+	state = r.run(state, text)
+	return r.Accept[r.Cells[state+acceptAt]>>baseBits], r.Accept[r.Cells[state+belowAt]>>baseBits]
+}
+
+// run goes the kernel's way through the cells, shortcuts included.
+func (r *Ruleset) run(state uint32, text string) uint32 {
 	for i := 0; i < len(text); i++ {
 		cell := r.step(state, text[i])
 		state = cell >> baseBits & baseMask
@@ -71,7 +77,7 @@ func (r *Ruleset) match(state uint32, text string) (accept, below uint64) {
 			i += slash
 		}
 	}
-	return r.Accept[r.Cells[state+acceptAt]>>baseBits], r.Accept[r.Cells[state+belowAt]>>baseBits]
+	return state
 }
 
 // step is the transition out of a state on one byte.

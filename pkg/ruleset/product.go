@@ -21,14 +21,15 @@ const (
 // it goes on in the states of the trie itself, which are not copied. The result is at most a few percent larger than the
 // smallest automaton of the same language, so nothing minimises it.
 type product struct {
-	b      *builder
-	sets   *nodeSets
-	limit  int // of states
-	pairs  []pair
-	ids    map[pair]int32
-	states []state // by pair
-	cells  int
-	labels map[uint64]struct{} // different accept and below sets
+	b       *builder
+	sets    *nodeSets
+	limit   int // of states
+	pairs   []pair
+	ids     map[pair]int32
+	states  []state // by pair
+	cells   int
+	accepts map[uint64]struct{} // different ones
+	belows  map[below]struct{}
 }
 
 // pair is a state of the trie and a set of nodes of globs.
@@ -44,7 +45,7 @@ var (
 func (b *builder) multiply(trie int32, g *globs, limit int) (*product, error) {
 	p := &product{
 		b: b, sets: newNodeSets(g, b.classes), limit: min(limit, maxStates),
-		ids: map[pair]int32{}, labels: map[uint64]struct{}{},
+		ids: map[pair]int32{}, accepts: map[uint64]struct{}{}, belows: map[below]struct{}{},
 	}
 	p.id(pair{trie, startSet})
 	began := b.work
@@ -56,7 +57,7 @@ func (b *builder) multiply(trie int32, g *globs, limit int) (*product, error) {
 		switch {
 		case b.work > maxWork:
 			return nil, errTooSlow
-		case len(p.pairs) > p.limit, b.work-began > maxAttempt, p.cells > maxOwnCells, len(p.labels) > maxOwnAccept:
+		case len(p.pairs) > p.limit, b.work-began > maxAttempt, p.cells > maxOwnCells, len(p.accepts)+belowWords*len(p.belows) > maxOwnAccept:
 			return nil, errTooLarge
 		}
 	}
@@ -109,7 +110,7 @@ func (p *product) fill(i int) {
 	p.states[i] = s
 	p.cells += edgesAt + 1 + len(s.edges)
 	accept, below := p.says(i)
-	p.labels[accept], p.labels[below] = struct{}{}, struct{}{}
+	p.accepts[accept], p.belows[below] = struct{}{}, struct{}{}
 }
 
 // on is the set after a byte of a class.
@@ -122,9 +123,12 @@ func (s *nodeSet) on(class uint8) int32 {
 }
 
 // says are the accept and below sets of a pair.
-func (p *product) says(i int) (accept, below uint64) {
+func (p *product) says(i int) (accept uint64, underneath below) {
 	trie, set := &p.b.states[p.pairs[i].trie], &p.sets.list[p.pairs[i].set]
-	return p.b.accept[trie.accept] | set.accept, p.b.accept[trie.below] | set.below
+	underneath = set.below
+	underneath.all |= p.b.accept[trie.below]
+	underneath.link |= p.b.accept[trie.below+linkAt]
+	return p.b.accept[trie.accept] | set.accept, underneath
 }
 
 // adopt adds the states of a product to those of the builder, and drops those from mark on that it does not reach.

@@ -64,7 +64,8 @@ type Ruleset struct {
 	Tables [len(policy.Types)]Table
 	// Classes maps a byte to its class. Class 0 is every byte that occurs in no pattern.
 	Classes [256]uint8
-	// Accept maps an accept id to selector bits; id 0 is the empty set.
+	// Accept maps an accept id to selector bits; id 0 is the empty set. A below id is that of two sets, of which the
+	// second is for symbolic links.
 	Accept []uint64
 	// Cells is the packed automaton. Index 0 is no state. Past its end the kernel's array is zero.
 	Cells []uint32

@@ -19,10 +19,11 @@ type nodeSet struct {
 	// always are the selectors that match whatever follows.
 	always uint64
 	// accept, below are as those of a state.
-	accept, below uint64
-	other         int32  // on every byte without an edge
-	edges         []edge // to other sets, by class
-	expanded      bool
+	accept   uint64
+	below    below
+	other    int32  // on every byte without an edge
+	edges    []edge // to other sets, by class
+	expanded bool
 	// inside says that a slash was read last. No path has two, so here a slash leads where any other byte does.
 	inside  bool
 	pattern int32 // the newest one
@@ -69,20 +70,23 @@ func (s *nodeSets) id(nodes []int32, always uint64) int32 {
 	}
 	id := int32(len(s.list))
 	s.ids[string(s.key)] = id
-	s.list = append(s.list, s.describe(nodeSet{nodes: slices.Clone(nodes), always: always, accept: always, below: always}))
+	s.list = append(s.list, s.describe(nodeSet{nodes: slices.Clone(nodes), always: always, accept: always, below: allBelow(always)}))
 	return id
 }
 
 // describe fills in what the nodes of a set say.
 func (s *nodeSets) describe(set nodeSet) nodeSet {
-	all, afterSlash := uint64(0), uint64(0)
+	all, afterSlash, anywhere := uint64(0), uint64(0), uint64(0)
 	for _, n := range set.nodes {
 		node := &s.globs.nodes[n]
 		set.accept |= node.ends
 		set.pattern = max(set.pattern, node.pattern)
 		set.inside = set.inside || node.step == anyDir || node.step == literal && node.label == '/'
 		all |= node.reach
-		if node.step == anyDirs {
+		switch {
+		case node.step == anyDirs && node.top:
+			anywhere |= node.reach
+		case node.step == anyDirs:
 			afterSlash |= node.reach
 		}
 		for c := node.first; c != 0; c = s.globs.nodes[c].next {
@@ -94,7 +98,8 @@ func (s *nodeSets) describe(set nodeSet) nodeSet {
 	if set.inside {
 		afterSlash = all
 	}
-	set.below |= afterSlash
+	set.below.all |= afterSlash | anywhere
+	set.below.link |= afterSlash
 	return set
 }
 

@@ -108,7 +108,7 @@ func (s *spread) light(list []int32) []int32 {
 	var light []int32
 	for _, i := range list {
 		prefix, _, _ := strings.Cut(s.b.patterns[i].text, "*")
-		if s.tree.below(prefix, sizes) > smallSize {
+		if s.tree.count(prefix, sizes) > smallSize {
 			s.left = append(s.left, i)
 		} else {
 			light = append(light, i)
