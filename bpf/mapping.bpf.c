@@ -13,14 +13,35 @@
 #define VM_SHARED 8
 #define READ_IMPLIES_EXEC 0x0400000 /* personality(2) */
 
+/* ld-linux-x86-64.so.2, ld-2.31.so, ld-musl-aarch64.so.1, ld.so.1, ld64.so.2; musl's is libc.so in places. */
+static __always_inline bool is_loader(struct dentry *dentry)
+{
+	const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
+	char is[8] = {};
+
+	/* however short a name is, it has room for more than this */
+	bpf_probe_read_kernel(is, sizeof(is), name);
+	if (is[0] != 'l')
+		return false;
+	if (is[1] == 'd')
+		return is[2] == '-' || (is[2] == '6' && is[3] == '4') ||
+		       (is[2] == '.' && is[3] == 's' && is[4] == 'o');
+	return is[1] == 'i' && is[2] == 'b' && is[3] == 'c' && is[4] == '.' && is[5] == 's' &&
+	       is[6] == 'o' && !is[7];
+}
+
 /*
- * The kernel maps what is executed, too, from files that it opened for that.
- * Libraries are mapped as programs are: only a rule that names the program
- * means it and not them.
+ * An exec maps, from files that it opened for that, the program, which was judged
+ * before, and what that names as its loader. This is one of the few that there
+ * are, or a program that is run in the place of the other.
+ *
+ * Anyone else maps libraries as he would a program: only a rule that names the
+ * program means it and not them.
  */
 static __always_inline int code_decide(__u32 hook, struct file *file)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	bool executed = BPF_CORE_READ(file, f_flags) & __FMODE_EXEC;
 	struct request q = {
 		.type = RULES_PROCESS,
 		.hook = hook,
@@ -28,12 +49,15 @@ static __always_inline int code_decide(__u32 hook, struct file *file)
 		.operation = OP_EXEC,
 		.from_operation = NO_OPERATION,
 		.also = NO_OPERATION,
-		.named = true,
+		.named = !executed,
 		.mode = inode_mode(inode),
 	};
 	struct policy *p = policy_current();
 
-	if (!p || !p->tables[RULES_PROCESS].block || (BPF_CORE_READ(file, f_flags) & __FMODE_EXEC))
+	if (!p || !p->tables[RULES_PROCESS].block)
+		return 0;
+	if (executed && (file == task_exe((void *)bpf_get_current_task()) ||
+			 is_loader(BPF_CORE_READ(file, f_path.dentry))))
 		return 0;
 	return process_decide(&q, file, true);
 }

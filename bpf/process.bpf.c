@@ -50,9 +50,14 @@ static __always_inline void string_argv(struct scratch *s, const char *const *ar
 static __always_inline void string_args(struct scratch *s, struct task_struct *task)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	unsigned long start = BPF_CORE_READ(mm, arg_start);
-	__u64 total = BPF_CORE_READ(mm, arg_end) - start;
+	unsigned long start = BPF_CORE_READ(mm, arg_start), end = BPF_CORE_READ(mm, arg_end);
+	__u64 total = end - start;
 	__u32 at = s->used, len = total;
+
+	if (end < start) { /* an exec has yet to tell, and has the environment behind them */
+		s->record.flags |= RECORD_ARGS_CUT;
+		return;
+	}
 
 	s->record.args_total = total;
 	if (at >= MAX_DATA)

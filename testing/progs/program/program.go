@@ -28,13 +28,16 @@ const Entry = header + segment
 const header, segment = 64, 56
 
 // Image is a whole program for the kernel: headers, and code that ends with Status. The code runs at any address.
-func Image() []byte { return build(0x400000, "") }
+func Image() []byte { return build(0x400000, elf.PF_R|elf.PF_X, "") }
+
+// Loader is such a program that can be another one's loader: kernels before 6.6 write behind a loader's segment.
+func Loader() []byte { return build(0x400000, elf.PF_R|elf.PF_W|elf.PF_X, "") }
 
 // Loaded is a program that names its loader, which the kernel starts in its place.
-func Loaded(loader string) []byte { return build(0x800000, loader+"\x00") }
+func Loaded(loader string) []byte { return build(0x800000, elf.PF_R|elf.PF_X, loader+"\x00") }
 
 // build makes a program for an address; loader is empty, or ends with a NUL.
-func build(at uint64, loader string) []byte {
+func build(at uint64, flags elf.ProgFlag, loader string) []byte {
 	code := []byte{0xbf, Status, 0, 0, 0, 0xb8, unix.SYS_EXIT & 0xff, 0, 0, 0, 0x0f, 0x05} // mov edi; mov eax; syscall
 	machine := elf.EM_X86_64
 	if runtime.GOARCH == "arm64" {
@@ -48,7 +51,7 @@ func build(at uint64, loader string) []byte {
 		Entry: at + Entry, Phoff: header, Ehsize: header, Phentsize: segment, Phnum: 1,
 	}
 	parts := []any{&head, elf.Prog64{
-		Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: at, Paddr: at, Filesz: size, Memsz: size, Align: 0x1000,
+		Type: uint32(elf.PT_LOAD), Flags: uint32(flags), Vaddr: at, Paddr: at, Filesz: size, Memsz: size, Align: 0x1000,
 	}}
 	if loader == "" {
 		parts = append(parts, code)
@@ -133,12 +136,19 @@ func forked(call, a1, a2, a3, a4, a5 uintptr) error {
 	return err
 }
 
-// Wait returns the exit status of a child.
+// Wait returns the exit status of a child. One that was killed was refused: what refuses an exec late finds the old
+// program gone, which could have been told.
 func Wait(pid int) (int, error) {
 	var status syscall.WaitStatus
 	for {
-		if _, err := syscall.Wait4(pid, &status, 0, nil); !errors.Is(err, syscall.EINTR) {
-			return status.ExitStatus(), err
+		if _, err := syscall.Wait4(pid, &status, 0, nil); errors.Is(err, syscall.EINTR) {
+			continue
+		} else if err != nil {
+			return 0, err
 		}
+		if status.Signaled() {
+			return 0, syscall.EPERM
+		}
+		return status.ExitStatus(), nil
 	}
 }

@@ -118,21 +118,23 @@ var execs = []Row{
 	{Call: "execve of a script, its interpreter guarded", As: []string{"exec"}, Action: "exec", prepare: func(p *place) error {
 		return script(p.free, p.program)
 	}, do: func(p *place) error { return program.Exec(p.free + "/script") }},
-	{Call: "execve of a program, its dynamic loader guarded", Note: "the loader is part of the program", prepare: func(p *place) error {
-		return os.WriteFile(p.free+"/loaded", program.Loaded(p.program), 0o755)
-	}, do: func(p *place) error { return program.Exec(p.free + "/loaded") }},
+	{
+		Call: "execve of a program, a guarded program as its dynamic loader", As: []string{"exec"}, Action: "exec", Quiet: true,
+		Note: "refused only; what is let through is reported as the program that names it", prepare: loadedBy("/program"), do: runLoaded,
+	},
+	{
+		Call: "execve of a program, its dynamic loader guarded", Note: "`ld-*`, `ld.so*`, `ld64*` and `libc.so` are part of the program",
+		prepare: loadedBy("/ld-guard.so"), do: runLoaded,
+	},
 	{
 		Call: "open and mmap of a program, as a dynamic loader runs its argument", As: []string{"openFile"}, Action: "access",
 		Note: "the program that runs is the loader", do: func(p *place) error { return load(p.program) },
 	},
 	{
 		Call: "open and mmap of a program that a rule names, as a dynamic loader runs its argument", As: []string{"exec"}, Action: "exec", Quiet: true,
-		Note: "refused where `processExecutable` or `processName` has no wildcard", prepare: nameProgram,
+		Note: "refused where `processExecutable` or `processName` has no wildcard", prepare: func(p *place) error { return os.WriteFile(p.free+"/"+named, program.Image(), 0o755) },
 		do: func(p *place) error { return load(p.free + "/" + named) },
 	},
-	{Call: "execve of a program, a rule names its dynamic loader", Note: "the loader is part of the program", prepare: func(p *place) error {
-		return errors.Join(nameProgram(p), os.WriteFile(p.free+"/loaded", program.Loaded(p.free+"/"+named), 0o755))
-	}, do: func(p *place) error { return program.Exec(p.free + "/loaded") }},
 	{Call: "execve of what is no program", As: []string{"exec"}, Action: "exec", Answer: "ENOEXEC", Quiet: true, Note: unread, prepare: func(p *place) error {
 		return os.WriteFile(p.guard+"/none", []byte("none"), 0o755)
 	}, do: func(p *place) error { return program.Exec(p.guard + "/none") }},
@@ -148,9 +150,17 @@ func script(folder, interpreter string) error {
 	return os.WriteFile(folder+"/script", []byte("#!"+interpreter+"\n"), 0o755)
 }
 
-// load has a child run the code of a program that it never executed.
-func nameProgram(p *place) error { return os.WriteFile(p.free+"/"+named, program.Image(), 0o755) }
+// loadedBy makes a guarded program, and another one that has it as its loader.
+func loadedBy(name string) func(*place) error {
+	return func(p *place) error {
+		loader := p.guard + name
+		return errors.Join(os.WriteFile(loader, program.Loader(), 0o755), os.WriteFile(p.free+"/loaded", program.Loaded(loader), 0o755))
+	}
+}
 
+func runLoaded(p *place) error { return program.Exec(p.free + "/loaded") }
+
+// load has a child run the code of a program that it never executed.
 func load(path string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY, 0)
 	if err != nil {
