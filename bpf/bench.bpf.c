@@ -113,7 +113,7 @@ int learn_file(void *ctx)
 	struct vfsmount *mnt;
 
 	own_id = BPF_CORE_READ(task_cgroup((void *)task), kn, id);
-	task_root((void *)task, &host_root);
+	host_root = task_root((void *)task);
 	bpf_probe_read_kernel(&file, sizeof(file), fd + descriptor);
 	if (!s || !sample || !file)
 		return 1;

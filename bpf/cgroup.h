@@ -136,15 +136,14 @@ __noinline int cgroup_started(void)
  */
 static __noinline void scope_by_root(struct task_struct *task, __u64 own, struct scope *scope)
 {
-	struct root_key root;
+	__u64 root = task_root(task);
 
-	task_root(task, &root);
-	if (is_host_root(&root)) {
+	if (root == host_root) {
 		scope->state = SCOPE_HOST;
 		scope->cgroup = 0;
 		return;
 	}
-	scope->cgroup = root_owner(task, &root, own);
+	scope->cgroup = root_owner(task, root, own);
 }
 
 /* Takes the bits of the policy's revision; false if these are of another. */

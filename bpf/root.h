@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 
 /*
- * The mount at the top of a mount namespace's "/", which tells a container's
- * tasks from the host's where the cgroup does not.
+ * What a mount namespace shows as "/", which tells a container's tasks from the
+ * host's where the cgroup does not. It is known by the address of its dentry,
+ * which stays while it is mounted; numbers of inodes are no names: those of all
+ * subvolumes of a btrfs, on one device, are the same.
  */
 #ifndef CLOUD_DEFEND_ROOT_H
 #define CLOUD_DEFEND_ROOT_H
 
 /* Of init, learnt by the self-test. */
-struct root_key host_root;
+__u64 host_root;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -18,12 +20,12 @@ struct {
 	__type(value, struct container);
 } containers SEC(".maps");
 
-/* Root mounts seen with tasks of a known container. First come, first kept, while it lives. */
+/* Roots seen with tasks of a known container. First come, first kept, while it lives. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct root_key);
+	__type(key, __u64); /* dentry */
 	__type(value, __u64); /* cgroup id of the container */
 } roots SEC(".maps");
 
@@ -68,25 +70,9 @@ static __always_inline struct mount *task_root_mount(struct task_struct *task)
 	return (void *)task_top_mount((__u64)task);
 }
 
-static __noinline void root_of(struct mount *top, struct root_key *key)
+static __always_inline __u64 task_root(struct task_struct *task)
 {
-	struct super_block *sb = LOAD(top, mnt.mnt_sb);
-	struct dentry *root = LOAD(top, mnt.mnt_root);
-	struct inode *inode = LOAD(root, d_inode);
-
-	key->device = LOAD(sb, s_dev);
-	key->inode = LOAD(inode, i_ino);
-	key->whole = LOAD(sb, s_root) == root;
-}
-
-static __always_inline void task_root(struct task_struct *task, struct root_key *key)
-{
-	root_of(task_root_mount(task), key);
-}
-
-static __always_inline bool is_host_root(const struct root_key *key)
-{
-	return key->inode == host_root.inode && key->device == host_root.device;
+	return (__u64)LOAD(task_root_mount(task), mnt.mnt_root);
 }
 
 /*
@@ -96,19 +82,17 @@ static __always_inline bool is_host_root(const struct root_key *key)
  */
 static __always_inline bool is_runtime_image(struct mount *m)
 {
-	struct root_key root;
+	struct mount *top = task_root_mount((void *)bpf_get_current_task());
 
-	task_root((void *)bpf_get_current_task(), &root);
-	return is_host_root(&root) || BPF_CORE_READ(m, mnt.mnt_sb, s_dev) != root.device;
+	return (__u64)LOAD(top, mnt.mnt_root) == host_root ||
+	       LOAD(m, mnt.mnt_sb) != LOAD(top, mnt.mnt_sb);
 }
 
 /* The container whose "/" shows all of the file system, NULL if none does. */
 static __always_inline __u64 *super_owner(struct super_block *sb)
 {
-	struct root_key root = {.whole = 1};
+	__u64 root = (__u64)LOAD(sb, s_root);
 
-	root.device = LOAD(sb, s_dev);
-	root.inode = LOAD(LOAD(LOAD(sb, s_root), d_inode), i_ino);
 	return bpf_map_lookup_elem(&roots, &root);
 }
 
@@ -116,10 +100,9 @@ static __always_inline __u64 *super_owner(struct super_block *sb)
  * The container of which the task's root is known, else own: it may be a folder of
  * what a container's root shows, which the task made its "/".
  */
-static __always_inline __u64 root_owner(struct task_struct *task, const struct root_key *root,
-					__u64 own)
+static __always_inline __u64 root_owner(struct task_struct *task, __u64 root, __u64 own)
 {
-	__u64 *owner = bpf_map_lookup_elem(&roots, root);
+	__u64 *owner = bpf_map_lookup_elem(&roots, &root);
 
 	if (!owner)
 		owner = super_owner(LOAD(task_root_mount(task), mnt.mnt_sb));
@@ -149,12 +132,12 @@ __noinline int path_inside(__u32 index)
 }
 
 /* Remembers a root as the container's, unless it is another's. */
-static __always_inline void root_learn(const struct root_key *root, __u64 container)
+static __always_inline void root_learn(__u64 root, __u64 container)
 {
-	__u64 *owner = bpf_map_lookup_elem(&roots, root);
+	__u64 *owner = bpf_map_lookup_elem(&roots, &root);
 
 	if (!owner || !bpf_map_lookup_elem(&containers, owner))
-		bpf_map_update_elem(&roots, root, &container, BPF_ANY);
+		bpf_map_update_elem(&roots, &root, &container, BPF_ANY);
 }
 
 /*
@@ -163,12 +146,11 @@ static __always_inline void root_learn(const struct root_key *root, __u64 contai
  */
 static __noinline bool is_runtime(__u64 container)
 {
-	struct root_key root;
+	__u64 root = task_root((void *)bpf_get_current_task());
 
-	task_root((void *)bpf_get_current_task(), &root);
-	if (is_host_root(&root))
+	if (root == host_root)
 		return bpf_map_lookup_elem(&starting, &container);
-	root_learn(&root, container);
+	root_learn(root, container);
 	bpf_map_delete_elem(&starting, &container);
 	return false;
 }
@@ -180,7 +162,7 @@ static __always_inline void scope_learn_host(void)
 
 	for (int i = 0; i < 64; i++) {
 		if (BPF_CORE_READ(task, tgid) == 1) {
-			task_root(task, &host_root);
+			host_root = task_root(task);
 			return;
 		}
 		task = BPF_CORE_READ(task, real_parent);

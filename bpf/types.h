@@ -32,13 +32,6 @@ enum limits {
 		8, /* two paths, each as seen from two roots, two operations on each; a power of two */
 };
 
-/* Identity of the mount at the top of a mount namespace's "/". */
-struct root_key {
-	__u64 inode;
-	__u32 device; /* the kernel's dev_t */
-	__u32 whole; /* it is the root of its file system; of btrfs, all subvolumes' have one number */
-};
-
 enum kind {
 	KIND_FORK = 1,
 	KIND_EXEC,

@@ -125,13 +125,12 @@ static __noinline bool volumes_learn(struct scratch *s, __u32 index, struct moun
 static __always_inline void container_learn(struct scratch *s, __u32 index)
 {
 	struct mount *top = task_root_mount((void *)bpf_get_current_task());
-	struct root_key root;
+	__u64 root = (__u64)LOAD(top, mnt.mnt_root);
 
-	root_of(top, &root);
-	if (is_host_root(&root))
+	if (root == host_root)
 		return;
 	if (s->record.scope == SCOPE_KNOWN)
-		root_learn(&root, s->record.scope_cgroup);
+		root_learn(root, s->record.scope_cgroup);
 	if (!volumes_learn(s, index, top))
 		return;
 	for (__u32 i = 0; i < MAX_VOLUMES; i++)

@@ -180,11 +180,11 @@ func (p *Probe) follow(name string) error {
 // checkHost fails if the self-test did not find init, without which every host
 // process would count as one of an unknown container.
 func (p *Probe) checkHost() error {
-	var root bpfRootKey
+	var root uint64
 	if err := p.base.Variables[bpfVarHostRoot].Get(&root); err != nil {
 		return fmt.Errorf("read the host's root: %w", err)
 	}
-	if root.Inode == 0 {
+	if root == 0 {
 		return errors.New("find the host's root: init is not among the ancestors of this process")
 	}
 	return nil

@@ -345,13 +345,6 @@ type bpfRehearsal struct {
 	Leader      bpfDescribedPath
 }
 
-type bpfRootKey struct {
-	_      structs.HostLayout
-	Inode  uint64
-	Device uint32
-	Whole  uint32
-}
-
 type bpfScopeState uint32
 
 const (

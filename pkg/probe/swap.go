@@ -269,9 +269,8 @@ func (p *Probe) Forget(cgroup uint64) error {
 	if err := p.nextGeneration(); err != nil {
 		return err
 	}
-	var root bpfRootKey
-	var owner uint64
-	var gone []bpfRootKey
+	var root, owner uint64
+	var gone []uint64
 	roots := p.base.Maps[bpfMapRoots]
 	for it := roots.Iterate(); it.Next(&root, &owner); {
 		if owner == cgroup {
@@ -280,7 +279,7 @@ func (p *Probe) Forget(cgroup uint64) error {
 	}
 	for _, root := range gone {
 		if err := roots.Delete(root); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("delete root mount: %w", err)
+			return fmt.Errorf("delete root: %w", err)
 		}
 	}
 	return nil

@@ -191,13 +191,6 @@ type benchRehearsal struct {
 	}
 }
 
-type benchRootKey struct {
-	_      structs.HostLayout
-	Inode  uint64
-	Device uint32
-	Whole  uint32
-}
-
 type benchSample struct {
 	_     structs.HostLayout
 	File  uint64
