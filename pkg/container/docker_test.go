@@ -220,7 +220,6 @@ func TestDockerTellsTheRestAfterTheStart(t *testing.T) {
 			c, _ = inv.Lookup(cgroup)
 			require.True(t, *c.Privileged)
 			require.True(t, c.Complete)
-			require.Zero(t, inv.Stats().GaveUp)
 		})
 	}
 }

@@ -53,7 +53,6 @@ type Inventory struct {
 	// lost tells of runtimes that answered once, and do not now, why; by socket.
 	lost     map[string]error
 	lastErr  error
-	gaveUp   uint64
 	nri      NRIStats
 	byCgroup map[uint64]*entry
 	byPath   map[string]*entry
@@ -86,7 +85,7 @@ type entry struct {
 // Change says that a container appeared, became better known, or went.
 type Change struct {
 	Container Container
-	// Gone is true when the cgroup was removed.
+	// Gone is true when the cgroup was removed. Another change tells of one that the runtime describes after that.
 	Gone bool
 }
 
@@ -104,9 +103,7 @@ type Stats struct {
 	Known, Incomplete int
 	// Nameless counts those of which the users are not known.
 	Nameless int
-	// GaveUp counts look-ups that found nothing until their last attempt.
-	GaveUp uint64
-	NRI    NRIStats
+	NRI      NRIStats
 }
 
 const (
@@ -276,7 +273,7 @@ func (inv *Inventory) Changes() <-chan Change { return inv.changes }
 func (inv *Inventory) Stats() Stats {
 	inv.mu.Lock()
 	defer inv.mu.Unlock()
-	s := Stats{Connected: len(inv.sessions) > 0 && len(inv.lost) == 0, Err: inv.lastErr, GaveUp: inv.gaveUp, NRI: inv.nri}
+	s := Stats{Connected: len(inv.sessions) > 0 && len(inv.lost) == 0, Err: inv.lastErr, NRI: inv.nri}
 	for _, session := range inv.sessions {
 		s.Runtimes = append(s.Runtimes, session.runtime)
 	}
@@ -335,9 +332,7 @@ func (inv *Inventory) learn(r record) {
 			continue
 		}
 		e.Container = &c
-		if e.goneAt.IsZero() {
-			inv.push(Change{Container: c})
-		}
+		inv.push(Change{Container: c, Gone: !e.goneAt.IsZero()})
 	}
 }
 

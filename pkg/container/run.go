@@ -151,12 +151,6 @@ func (inv *Inventory) ask(ctx context.Context, t task, slots chan struct{}) {
 			return
 		}
 	}
-	if t.key.namespace != "" || t.key.details {
-		return // nothing but the shape of the path spoke for a container, or the list will tell the rest
-	}
-	inv.mu.Lock()
-	defer inv.mu.Unlock()
-	inv.gaveUp++
 }
 
 // attempt asks once. What the runtime may take longer for it leaves to the next
@@ -195,13 +189,13 @@ func (inv *Inventory) attempt(ctx context.Context, t *task) bool {
 	return !r.more
 }
 
-// settled tells that a list or the cgroup's end made the question moot. Called
-// with mu held.
+// settled tells that a list made the question moot, or the cgroup's end that
+// about details: what the container did waits for the rest. Called with mu held.
 func (inv *Inventory) settled(t task) bool {
 	e := inv.byCgroup[t.dir.id]
 	if e == nil {
 		return t.key.namespace == ""
 	}
 	r, described := inv.records[e.ID]
-	return described && !r.more || !e.goneAt.IsZero()
+	return described && (!r.more || !e.goneAt.IsZero())
 }

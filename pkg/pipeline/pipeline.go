@@ -378,6 +378,7 @@ func (p *Pipeline) changed(change container.Change) bool {
 	switch {
 	case change.Gone:
 		p.forget(c.CgroupID)
+		return c.Complete // or the runtime is still being asked
 	case c.Complete:
 		if err := p.assign(c); err != nil {
 			p.log.Error("container stays unknown to the kernel", "container", c.ID, "error", err)
