@@ -28,6 +28,7 @@
 #include "volume.h"
 #include "home.h"
 #include "task.h"
+#include "args.h"
 #include "subject.h"
 #include "request.h"
 #include "hook.h"
