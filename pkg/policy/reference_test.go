@@ -232,6 +232,7 @@ var messages = [][3]string{
 	{"stands for itself", "`?`, `[` and `{` are no wildcards, and a backslash takes nothing from `*`.", "Use `*`."},
 	{"is no wildcard in", "This condition knows no wildcards.", "Write the values one by one."},
 	{"under a longer name", "A path such as `/usr/sbin*`.", "See [Older generations](#older-generations)."},
+	{"and nothing that is in it", "The path of a directory such as `/usr/bin` or `/etc/cron.d`: a path is that of a file.", "Add `/*` or `/**`."},
 	{"leads through", "A directory such as `/bin`, a [link](#paths) in most images.", "Write the path that it leads to as well."},
 	{"is not the id of a user", "No number, or too large.", "Write it in decimal."},
 	{"selectors and responses together", "Kibana's form will not save this policy.", "Fewer, if it is to be edited there."},

@@ -215,6 +215,9 @@ func (p *parser) question(c condition, item value, s string, all []value) {
 	if dir, is := cutShort(s, others); is {
 		p.warn(item.node, item.key, quote(s)+" matches what stands beside "+quote(dir)+" under a longer name, and nothing below it",
 			fmt.Sprintf("write %s/* for what is directly in it or %s/** for everything below; if longer names are meant, add %s/** for what is below those", dir, dir, s))
+	} else if dir, is := namesDirectory(s, others); is {
+		p.warn(item.node, item.key, quote(s)+" names "+dir+", a directory in most images, and nothing that is in it",
+			fmt.Sprintf("write %s/* for what is directly in it or %s/** for everything below", s, s))
 	}
 }
 
