@@ -73,7 +73,7 @@ type Technique struct {
 // Techniques are all of them.
 func Techniques() []Technique {
 	var all []Technique
-	for _, group := range [][]Technique{paths, contents, descriptors, names, parents, attributes, mounts, volumes, scopes, programs} {
+	for _, group := range [][]Technique{paths, contents, descriptors, names, parents, attributes, errands, mounts, volumes, scopes, programs} {
 		all = append(all, group...)
 	}
 	return all

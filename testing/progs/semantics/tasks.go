@@ -135,6 +135,10 @@ var execs = []Row{
 		Note: "refused where `processExecutable` or `processName` has no wildcard", prepare: func(p *place) error { return os.WriteFile(p.free+"/"+named, program.Image(), 0o755) },
 		do: func(p *place) error { return load(p.free + "/" + named) },
 	},
+	{
+		Call: "execveat with AT_EXECVE_CHECK", Note: "it asks what permissions say, and runs nothing",
+		do: func(p *place) error { return mayExec(p.program) },
+	},
 	{Call: "execve of what is no program", As: []string{"exec"}, Action: "exec", Answer: "ENOEXEC", Quiet: true, Note: unread, prepare: func(p *place) error {
 		return os.WriteFile(p.guard+"/none", []byte("none"), 0o755)
 	}, do: func(p *place) error { return program.Exec(p.guard + "/none") }},
@@ -156,6 +160,21 @@ func loadedBy(name string) func(*place) error {
 		loader := p.guard + name
 		return errors.Join(os.WriteFile(loader, program.Loader(), 0o755), os.WriteFile(p.free+"/loaded", program.Loaded(loader), 0o755))
 	}
+}
+
+// mayExec asks as interpreters do about a script, since Linux 6.14 (a5874fde3c08).
+func mayExec(path string) error {
+	const check = 0x10000 // AT_EXECVE_CHECK, include/uapi/linux/fcntl.h
+	file, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return err
+	}
+	argv := [...]*byte{file, nil}
+	_, _, errno := unix.Syscall6(unix.SYS_EXECVEAT, 0, uintptr(unsafe.Pointer(file)), uintptr(unsafe.Pointer(&argv)), uintptr(unsafe.Pointer(&argv[1])), check, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 func runLoaded(p *place) error { return program.Exec(p.free + "/loaded") }
