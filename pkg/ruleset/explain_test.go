@@ -56,7 +56,7 @@ func TestHooks(t *testing.T) {
 					{Match: []string{"a"}, Actions: policy.Alert | policy.Block}, {Match: []string{"b"}, Actions: policy.Log},
 				},
 			}},
-			[]string{"bprm_check_security"},
+			[]string{"mmap_file", "bprm_check_security"},
 		},
 	} {
 		r, err := Compile(&c.policy)

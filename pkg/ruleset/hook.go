@@ -60,11 +60,11 @@ var hooks = [...]Hook{
 	{Function: "inode_remove_acl", Sees: "an access control list is removed, from Linux 6.2 on", File: modifications},
 	{Function: "file_permission", Sees: "a descriptor from before the policy is written to", File: modifications, blocks: true},
 	{
-		Function: "mmap_file", Sees: "such a descriptor is mapped to be written, or a program that a rule names is mapped to be run",
-		File: modifications, blocks: true, Process: []policy.Operation{policy.Exec}, named: true,
+		Function: "mmap_file", Sees: "such a descriptor is mapped to be written, or a program to be run, as another one's loader or where a rule names it",
+		File: modifications, blocks: true, Process: []policy.Operation{policy.Exec},
 	},
 	{
-		Function: "file_mprotect", Sees: "such a mapping becomes writable, or one of such a program becomes code",
+		Function: "file_mprotect", Sees: "such a mapping becomes writable, or one of a program that a rule names becomes code",
 		File: modifications, blocks: true, Process: []policy.Operation{policy.Exec}, named: true,
 	},
 	{Function: "sb_mount", Sees: "something is mounted over a file, or over a directory above it", File: modifications, named: true},
