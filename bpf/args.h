@@ -52,7 +52,8 @@ static __always_inline void string_args(struct scratch *s, struct task_struct *t
 	__u64 total = end - start;
 	__u32 at = s->used, len = total;
 
-	if (end < start) { /* an exec has yet to tell, and has the environment behind them */
+	if (end <
+	    start) { /* refused while an exec maps its program: the end is not set, and the environment follows */
 		s->record.flags |= RECORD_ARGS_CUT;
 		return;
 	}

@@ -3,7 +3,7 @@
 /*
  * Which container a task belongs to. Its cgroup tells, or an ancestor's, so
  * that a container's own sub-cgroups stay in scope; and where it has left its
- * cgroup, the mount at the top of its namespace's "/" tells. A task with
+ * cgroup, what its namespace shows as "/" tells. A task with
  * neither, whose "/" is not that of init, is of a container not known yet.
  */
 #ifndef CLOUD_DEFEND_CGROUP_H

@@ -56,8 +56,10 @@ static __always_inline int code_decide(__u32 hook, struct file *file)
 
 	if (!p || !p->tables[RULES_PROCESS].block)
 		return 0;
-	if (executed && (file == task_exe((void *)bpf_get_current_task()) ||
-			 is_loader(BPF_CORE_READ(file, f_path.dentry))))
+	/* by mprotect, code becomes what an exec mapped before; of an overlay, by the file of a layer */
+	if (executed &&
+	    (hook == HOOK_FILE_MPROTECT || file == task_exe((void *)bpf_get_current_task()) ||
+	     is_loader(BPF_CORE_READ(file, f_path.dentry))))
 		return 0;
 	return process_decide(&q, file, true);
 }

@@ -75,6 +75,19 @@ static __always_inline void rename_below(struct request *q)
 }
 
 /*
+ * What a link comes to stand for is created, though its name was there. A link
+ * that replaces another one leads elsewhere, as that did.
+ */
+static __always_inline void rename_link(struct request *q, struct inode *replaced)
+{
+	if (replaced && (inode_mode(replaced) & S_IFMT) == S_IFLNK)
+		return;
+	q->below = below_link(q->mode);
+	if (replaced && q->below)
+		q->also = OP_CREATE;
+}
+
+/*
  * path_rename: the new name comes into being, or its file is replaced, and the
  * old name goes. One event for both ends. An exchange replaces both.
  */
@@ -107,8 +120,8 @@ static __always_inline int on_rename(const struct path *old_dir, struct dentry *
 		q.from_operation = op_modify(mode);
 	if ((mode & S_IFMT) == S_IFDIR || (inode_mode(replaced) & S_IFMT) == S_IFDIR)
 		rename_below(&q);
-	else if (!replaced)
-		q.below = below_link(mode);
+	else
+		rename_link(&q, replaced);
 	return file_decide(&q, 0);
 }
 

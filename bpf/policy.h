@@ -84,7 +84,7 @@ struct container_bits {
 struct container {
 	__u64 cgroup; /* its own key, to detect a recycled map element */
 	struct container_bits slots[2];
-	__u32 rooted; /* its root mount was learnt; written by the kernel */
+	__u32 rooted; /* its root was learnt; written by the kernel */
 	__u32 pad;
 };
 

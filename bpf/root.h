@@ -3,8 +3,9 @@
 /*
  * What a mount namespace shows as "/", which tells a container's tasks from the
  * host's where the cgroup does not. It is known by the address of its dentry,
- * which stays while it is mounted; numbers of inodes are no names: those of all
- * subvolumes of a btrfs, on one device, are the same.
+ * which stays while it is mounted, and by the number of its inode, for one that
+ * comes to the same address later. The number alone would not do: all subvolumes
+ * of a btrfs have the same, on one device.
  */
 #ifndef CLOUD_DEFEND_ROOT_H
 #define CLOUD_DEFEND_ROOT_H
@@ -25,7 +26,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u64); /* dentry */
+	__type(key, struct root_key);
 	__type(value, __u64); /* cgroup id of the container */
 } roots SEC(".maps");
 
@@ -88,12 +89,27 @@ static __always_inline bool is_runtime_image(struct mount *m)
 	       LOAD(m, mnt.mnt_sb) != LOAD(top, mnt.mnt_sb);
 }
 
+static __always_inline void root_of(__u64 dentry, struct root_key *key)
+{
+	struct dentry *root = (void *)dentry;
+
+	key->dentry = dentry;
+	key->inode = LOAD(LOAD(root, d_inode), i_ino);
+}
+
+/* The container that the root is known of, NULL if there is none. */
+static __always_inline __u64 *root_find(__u64 dentry)
+{
+	struct root_key key;
+
+	root_of(dentry, &key);
+	return bpf_map_lookup_elem(&roots, &key);
+}
+
 /* The container whose "/" shows all of the file system, NULL if none does. */
 static __always_inline __u64 *super_owner(struct super_block *sb)
 {
-	__u64 root = (__u64)LOAD(sb, s_root);
-
-	return bpf_map_lookup_elem(&roots, &root);
+	return root_find((__u64)LOAD(sb, s_root));
 }
 
 /*
@@ -102,7 +118,7 @@ static __always_inline __u64 *super_owner(struct super_block *sb)
  */
 static __always_inline __u64 root_owner(struct task_struct *task, __u64 root, __u64 own)
 {
-	__u64 *owner = bpf_map_lookup_elem(&roots, &root);
+	__u64 *owner = root_find(root);
 
 	if (!owner)
 		owner = super_owner(LOAD(task_root_mount(task), mnt.mnt_sb));
@@ -134,10 +150,13 @@ __noinline int path_inside(__u32 index)
 /* Remembers a root as the container's, unless it is another's. */
 static __always_inline void root_learn(__u64 root, __u64 container)
 {
-	__u64 *owner = bpf_map_lookup_elem(&roots, &root);
+	struct root_key key;
+	__u64 *owner;
 
+	root_of(root, &key);
+	owner = bpf_map_lookup_elem(&roots, &key);
 	if (!owner || !bpf_map_lookup_elem(&containers, owner))
-		bpf_map_update_elem(&roots, &root, &container, BPF_ANY);
+		bpf_map_update_elem(&roots, &key, &container, BPF_ANY);
 }
 
 /*

@@ -32,6 +32,12 @@ enum limits {
 		8, /* two paths, each as seen from two roots, two operations on each; a power of two */
 };
 
+/* What a mount namespace shows as "/". */
+struct root_key {
+	__u64 dentry; /* its address */
+	__u64 inode;
+};
+
 enum kind {
 	KIND_FORK = 1,
 	KIND_EXEC,

@@ -345,6 +345,12 @@ type bpfRehearsal struct {
 	Leader      bpfDescribedPath
 }
 
+type bpfRootKey struct {
+	_      structs.HostLayout
+	Dentry uint64
+	Inode  uint64
+}
+
 type bpfScopeState uint32
 
 const (

@@ -218,6 +218,8 @@ file:
 	} {
 		require.Equal(t, c.result, b.do("symlink", "elsewhere", c.path), c.path)
 	}
+	require.Empty(t, b.do("create", "/tmp/place"))
+	require.Equal(t, "EPERM", b.do("rename", "/etc/latest", "/tmp/place"), "a link in the place of a file")
 	require.Empty(t, b.do("mkdir", "/etc/dir"))
 	require.Equal(t, "EPERM", b.do("rename", "/etc/dir", "/etc/keep"), "what is below a directory goes with it")
 	require.Equal(t, "EPERM", b.do("rename", "/etc/dir", "/etc/keys"))

@@ -269,8 +269,9 @@ func (p *Probe) Forget(cgroup uint64) error {
 	if err := p.nextGeneration(); err != nil {
 		return err
 	}
-	var root, owner uint64
-	var gone []uint64
+	var root bpfRootKey
+	var owner uint64
+	var gone []bpfRootKey
 	roots := p.base.Maps[bpfMapRoots]
 	for it := roots.Iterate(); it.Next(&root, &owner); {
 		if owner == cgroup {

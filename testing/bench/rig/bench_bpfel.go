@@ -191,6 +191,12 @@ type benchRehearsal struct {
 	}
 }
 
+type benchRootKey struct {
+	_      structs.HostLayout
+	Dentry uint64
+	Inode  uint64
+}
+
 type benchSample struct {
 	_     structs.HostLayout
 	File  uint64
