@@ -38,6 +38,7 @@ type pattern struct {
 	selector string
 	text     string
 	bit      uint64 // of the selector
+	ignores  bool   // volumes, which a link may lead to
 }
 
 func (p *pattern) index() int { return bits.TrailingZeros64(p.bit) }
@@ -51,7 +52,8 @@ type start struct {
 // below is what a pattern says of something further down than the path that was read.
 type below struct {
 	all uint64 // selectors that could be satisfied there
-	// link is all, without those that what a symbolic link of that path leads to satisfies under its own path already.
+	// link is all, without those that what a symbolic link of that path leads to satisfies under its own path already,
+	// wherever that is: on a volume, it does not satisfy those that ignore volumes.
 	link uint64
 }
 
@@ -132,7 +134,8 @@ func gather(t policy.Type, selectors []policy.Selector, values func(*policy.Sele
 	var list []pattern
 	for i := range selectors {
 		for _, text := range values(&selectors[i]) {
-			list = append(list, pattern{t, selectors[i].Name, text, 1 << i})
+			s := &selectors[i]
+			list = append(list, pattern{t, s.Name, text, 1 << i, s.IgnoreVolumeMounts || s.IgnoreVolumeFiles})
 		}
 	}
 	return list

@@ -43,7 +43,8 @@ type globNode struct {
 
 // globs is the automaton; node 0 is its start.
 type globs struct {
-	nodes []globNode
+	nodes    []globNode
+	ignoring uint64 // selectors that ignore volumes
 }
 
 // isGlob reports whether a path has a wildcard that the trie cannot hold.

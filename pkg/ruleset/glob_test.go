@@ -163,6 +163,7 @@ func (c corpus) instance(pattern string) string {
 func (c corpus) wild(selectors, n, percent int) []policy.Selector {
 	list := c.selectors(selectors, n)
 	for i := range list {
+		list[i].IgnoreVolumeMounts = c.IntN(4) == 0
 		for j := range list[i].TargetFilePath {
 			if c.IntN(100) < percent {
 				list[i].TargetFilePath[j] = c.glob()
@@ -179,11 +180,13 @@ func requireGlobs(t *testing.T, r *Ruleset, selectors []policy.Selector, paths [
 		bit   uint64
 		match *regexp.Regexp
 		parts []string
+		// ignores volumes, which a link may lead to
+		ignores bool
 	}
 	var all []wanted
 	for i, s := range selectors {
 		for _, p := range s.TargetFilePath {
-			all = append(all, wanted{1 << i, globRegexp(p), componentsOf(p)})
+			all = append(all, wanted{1 << i, globRegexp(p), componentsOf(p), s.IgnoreVolumeMounts})
 		}
 	}
 	for _, path := range paths {
@@ -195,7 +198,7 @@ func requireGlobs(t *testing.T, r *Ruleset, selectors []policy.Selector, paths [
 			if below&w.bit == 0 && reachesBelow(w.parts, componentsOf(path)) {
 				below |= w.bit
 			}
-			if link&w.bit == 0 && reachesByLink(w.parts, componentsOf(path)) {
+			if link&w.bit == 0 && (reachesByLink(w.parts, componentsOf(path)) || w.ignores && reachesBelow(w.parts, componentsOf(path))) {
 				link |= w.bit
 			}
 		}

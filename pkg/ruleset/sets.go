@@ -99,7 +99,7 @@ func (s *nodeSets) describe(set nodeSet) nodeSet {
 		afterSlash = all
 	}
 	set.below.all |= afterSlash | anywhere
-	set.below.link |= afterSlash
+	set.below.link |= afterSlash | anywhere&s.globs.ignoring
 	return set
 }
 

@@ -160,7 +160,11 @@ func (s *spread) size() int {
 func (s *spread) attempt(trie int32, list []int32, limit int) (*product, error) {
 	var g globs
 	for _, i := range list {
-		g.insert(s.b.patterns[i].text, s.b.patterns[i].bit, i)
+		p := &s.b.patterns[i]
+		g.insert(p.text, p.bit, i)
+		if p.ignores {
+			g.ignoring |= p.bit
+		}
 		s.b.work += len(s.b.patterns[i].text)
 	}
 	return s.b.multiply(trie, &g, limit)
