@@ -11,13 +11,13 @@ import (
 
 // usualDirectories are those of the Filesystem Hierarchy Standard, and what most images and many policies have besides.
 var usualDirectories = []string{
-	"/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root", "/run",
-	"/sbin", "/srv", "/sys", "/tmp", "/usr", "/var",
+	"/boot", "/dev", "/etc", "/home", "/media", "/mnt", "/opt", "/proc", "/root", "/run",
+	"/srv", "/sys", "/tmp", "/usr", "/var",
 	"/usr/bin", "/usr/games", "/usr/include", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/local", "/usr/sbin",
 	"/usr/share", "/usr/src",
 	"/usr/local/bin", "/usr/local/etc", "/usr/local/include", "/usr/local/lib", "/usr/local/libexec", "/usr/local/sbin",
 	"/usr/local/share", "/usr/local/src",
-	"/var/cache", "/var/lib", "/var/lock", "/var/log", "/var/mail", "/var/opt", "/var/run", "/var/spool", "/var/tmp", "/var/www",
+	"/var/cache", "/var/lib", "/var/log", "/var/mail", "/var/opt", "/var/spool", "/var/tmp", "/var/www",
 	"/var/spool/cron", "/var/spool/cron/crontabs", "/var/www/html",
 	"/dev/shm", "/run/secrets", "/var/run/secrets", "/root/.ssh",
 	"/etc/apt", "/etc/cron.d", "/etc/cron.daily", "/etc/cron.hourly", "/etc/cron.monthly", "/etc/cron.weekly", "/etc/default",

@@ -88,8 +88,8 @@ func (b *Buffer) Add(h Held, now time.Time) (givenUp []Held) {
 // added too, even if the kernel knew their container, to keep their order.
 func (b *Buffer) Waiting(cgroupID uint64) bool { return len(b.containers[cgroupID]) > 0 }
 
-// Resolve returns all events of a container, oldest first, because its metadata
-// came or because it went.
+// Resolve returns all events of a container, oldest first, because nothing
+// more will be known of it.
 func (b *Buffer) Resolve(cgroupID uint64) []Held {
 	elements := b.containers[cgroupID]
 	delete(b.containers, cgroupID)
