@@ -5,6 +5,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -47,4 +48,24 @@ func namesDirectory(path string, all []string) (dir string, is bool) {
 	return dir, !slices.ContainsFunc(all, func(other string) bool {
 		return strings.HasPrefix(other, dir+"/") || strings.HasPrefix(other, path+"/") || covers(other, dir+"/x")
 	})
+}
+
+// namedDirectory is a path that names a directory, and one that it names.
+type namedDirectory struct {
+	value
+	path, dir string
+}
+
+// directories doubts them where a response matches them. An exclude may mean the directory, to let it be renamed.
+func (p *parser) directories(s *section) {
+	for i := range s.selectors {
+		sel := &s.selectors[i]
+		if !slices.ContainsFunc(s.responses, func(r response) bool { return slices.Contains(r.Match, sel.Name) }) {
+			continue
+		}
+		for _, d := range sel.directories {
+			p.warn(d.node, d.key, quote(d.path)+" names "+d.dir+", a directory in most images, and nothing that is in it",
+				fmt.Sprintf("write %s/* for what is directly in it or %s/** for everything below", d.path, d.path))
+		}
+	}
 }

@@ -25,6 +25,7 @@ func (p *parser) rules(sections *[len(Types)]section) {
 				p.excludedMatches(r)
 			}
 		}
+		p.directories(s)
 	}
 	p.unboundedBlocks(&sections[File])
 	p.unboundedReports(&sections[File])

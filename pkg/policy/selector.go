@@ -23,6 +23,8 @@ type selector struct {
 	broken bool
 	// inPod selectors ask for a pod in the way of an older generation.
 	inPod bool
+	// directories are the paths in it that name one.
+	directories []namedDirectory
 }
 
 func (p *parser) selectors(t Type, v value) ([]selector, bool) {
@@ -140,7 +142,7 @@ func (p *parser) condition(t Type, s *selector, e entry, all []entry) (meant str
 	case c.ids != nil:
 		*c.ids(&s.Selector) = p.ids(e.value)
 	default:
-		*c.list(&s.Selector) = p.values(c, e.value)
+		*c.list(&s.Selector) = p.values(s, c, e.value)
 	}
 	return c.key
 }
@@ -163,7 +165,7 @@ func (p *parser) rivalry(c condition, e entry, all []entry) {
 	}
 }
 
-func (p *parser) values(c condition, v value) []string {
+func (p *parser) values(sel *selector, c condition, v value) []string {
 	list, _ := p.someElements(v, "write a list of at least one value")
 	var values []string
 	for _, item := range list {
@@ -176,7 +178,7 @@ func (p *parser) values(c condition, v value) []string {
 			continue
 		}
 		if p.officialValue(c, item, s) {
-			p.question(c, item, s, list)
+			p.question(sel, c, item, s, list)
 		}
 		values = append(values, s)
 	}
@@ -196,7 +198,7 @@ func (p *parser) ids(v value) []uint32 {
 }
 
 // question warns of a value that is valid and probably not meant.
-func (p *parser) question(c condition, item value, s string, all []value) {
+func (p *parser) question(sel *selector, c condition, item value, s string, all []value) {
 	if doubt := c.doubt(s); doubt != "" {
 		p.warn(item.node, item.key, doubt, "")
 		return
@@ -216,8 +218,7 @@ func (p *parser) question(c condition, item value, s string, all []value) {
 		p.warn(item.node, item.key, quote(s)+" matches what stands beside "+quote(dir)+" under a longer name, and nothing below it",
 			fmt.Sprintf("write %s/* for what is directly in it or %s/** for everything below; if longer names are meant, add %s/** for what is below those", dir, dir, s))
 	} else if dir, is := namesDirectory(s, others); is {
-		p.warn(item.node, item.key, quote(s)+" names "+dir+", a directory in most images, and nothing that is in it",
-			fmt.Sprintf("write %s/* for what is directly in it or %s/** for everything below", s, s))
+		sel.directories = append(sel.directories, namedDirectory{item, s, dir})
 	}
 }
 
